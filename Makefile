@@ -1,0 +1,106 @@
+# Ragnarok. `make help` names the targets.
+#
+# SAN=address,undefined or SAN=thread builds with a sanitizer, into a folder of its own.
+# V=1 shows the commands.
+
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+PKGS     = openssl libcjson libutf8proc
+WARN     = -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wstrict-prototypes \
+           -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual \
+           -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wswitch-enum -Wimplicit-fallthrough
+HARDEN   = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+LDHARDEN = -pie -Wl,-z,relro,-z,now
+Q        = $(if $(V),,@)
+
+SAN     ?=
+comma   := ,
+ifeq ($(SAN),)
+OUT     := build
+SERVER  := ragnarok
+ECHO    := tests/ws_echo
+else
+OUT     := build/$(subst $(comma),-,$(SAN))
+SERVER  := $(OUT)/ragnarok
+ECHO    := $(OUT)/ws_echo
+HARDEN   = -fPIE -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+LDHARDEN = -pie -fsanitize=$(SAN)
+endif
+LOAD    := $(OUT)/load
+
+# Everything but the program itself: what the tests and the tools are linked with.
+PARTS   := announce cert client config conn http json_msg log name net outbox ring room ws
+OBJECTS := $(PARTS:%=$(OUT)/%.o)
+UNITS   := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/test_*.c))
+CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -pthread
+
+.PHONY: all run test units e2e ws_echo load deps format clean help
+
+all: $(SERVER)
+
+help:
+	@echo "make run       install what is missing, build, start with config.json"
+	@echo "make test      install what is missing, build, run all tests (10 to 20 minutes)"
+	@echo "make           build the server: ./ragnarok"
+	@echo "make units     build and run the unit tests"
+	@echo "make e2e       build and run the end-to-end tests; ARGS='-k history' picks some"
+	@echo "make ws_echo   build tests/ws_echo, the echo server for conformance suites"
+	@echo "make load      build build/load, the load generator"
+	@echo "make format    apply .clang-format"
+	@echo "make clean     remove what was built"
+	@echo "With SAN=address,undefined or SAN=thread: the same with a sanitizer, in build/."
+
+run:
+	$(Q)tools/deps build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)exec ./ragnarok
+
+# Once plainly, then the whole again under each sanitizer.
+test:
+	$(Q)tools/deps test
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined units e2e
+	$(Q)$(MAKE) --no-print-directory SAN=thread units e2e
+	$(Q)$(MAKE) --no-print-directory units e2e
+
+units: $(UNITS)
+	$(Q)for unit in $(UNITS); do $$unit 2>$$unit.log || { cat $$unit.log; exit 1; }; tail -n 1 $$unit.log; done
+
+e2e: $(SERVER) $(ECHO) $(LOAD)
+	$(Q)RAGNAROK=$(abspath $(SERVER)) WS_ECHO=$(abspath $(ECHO)) LOAD=$(abspath $(LOAD)) SAN=$(SAN) \
+		tools/python -m pytest -q -n 4 tests $(ARGS)
+
+ws_echo: $(ECHO)
+load: $(LOAD)
+
+$(SERVER): $(OUT)/ragnarok.o $(OBJECTS)
+$(ECHO): $(OUT)/ws_echo.o $(OBJECTS)
+$(LOAD): $(OUT)/load.o $(OBJECTS)
+$(UNITS): $(OUT)/%: $(OUT)/%.o $(OBJECTS)
+$(UNITS): EXTRA = -lcmocka
+$(SERVER) $(ECHO) $(LOAD) $(UNITS):
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(EXTRA) $(LDLIBS_ALL)
+
+$(OUT)/%.o: %.c | $(OUT)
+	@echo "  CC  $@"
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
+$(OUT)/%.o: tests/%.c | $(OUT)
+	@echo "  CC  $@"
+	$(Q)$(CC) $(CPPFLAGS_ALL) -I. $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
+$(OUT)/%.o: bench/%.c | $(OUT)
+	@echo "  CC  $@"
+	$(Q)$(CC) $(CPPFLAGS_ALL) -I. $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
+$(OUT):
+	$(Q)mkdir -p $@
+
+deps:
+	$(Q)tools/deps test
+
+format:
+	$(Q)clang-format -i *.c *.h tests/*.c bench/*.c
+
+clean:
+	$(Q)rm -rf build ragnarok tests/ws_echo tests/out
+
+-include $(wildcard $(OUT)/*.d)

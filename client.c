@@ -1,0 +1,688 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * client.c - the life of a client: handshake, joining, talking, leaving, in the order in which it
+ * happens, and the table of what a client may say.
+ *
+ * Runs in one detached thread per client, which blocks in conn_wait only. The register of all
+ * clients (who holds a place, whom to tell when the server stops) has a lock of its own, outside of
+ * those in room.h: nothing but a write lock is taken while it is held.
+ */
+#include "client.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include "conn.h"
+#include "http.h"
+#include "json_msg.h"
+#include "log.h"
+#include "name.h"
+#include "room.h"
+
+#define PROTOCOL_V2 "ragnarok.v2"
+
+enum {
+    STACK_BYTES = 256 * 1024, /* a page of it costs memory only when it is touched */
+    SPARE_PLACES = 32,        /* clients over a limit that are told so at the same time */
+    LOGIN_TRIES = 3,          /* failures to join; then 1008 */
+    NONCE_BYTES = 32,
+    TEXT_MAX = 256,     /* a sentence of an Error */
+    QUEUE_MESSAGES = 8, /* the longest messages that may wait for one client; more: 1013 */
+};
+
+/* A client is refused, before it is a WebSocket, with an HTTP status. */
+struct refusal {
+    int status; /* 0: welcome */
+    const char *why;
+};
+
+struct client {
+    struct client *next, *previous; /* [r] */
+    struct sockaddr_storage peer;   /* [I] */
+    int fd;                         /* [I] */
+    struct refusal refusal;         /* [I] */
+    uint64_t number;                /* [I] names the client in the log */
+    struct conn conn;               /* [t], but for its outbox */
+    struct member member;           /* [t], see room.h */
+    char room[NAME_MAX_BYTES + 1];  /* [t] */
+    bool v2;                        /* [t] speaks ragnarok.v2 */
+    bool joined;                    /* [t] */
+    bool to_pump;                   /* [t] it said something that waits in the ring */
+    int end_code;                   /* [t] Close code to end with; 0: none is due */
+    const char *end_why;            /* [t] */
+};
+
+/* How many connections an address has. */
+struct visitor {
+    unsigned char
+        address[16]; /* IPv4 as in ::ffff:1.2.3.4; of IPv6 the /64, which is one household */
+    int count;
+};
+
+static const struct config *settings; /* [I] */
+static struct net_tls *tls;           /* [I] */
+static struct conn_limits limits;     /* [I] */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the register's */
+static pthread_cond_t gone;                              /* a place was freed */
+static struct client *list;                              /* [r] */
+static void *visitors;                                   /* [r] a tree (search.h) */
+static int places, spare_places;                         /* [r] taken */
+static uint64_t last_number;                             /* [r] */
+static bool stopping;                                    /* [r] */
+
+/* ---- The register ---- */
+
+void clients_init(const struct config *config, struct net_tls *context)
+{
+    pthread_condattr_t monotonic;
+    settings = config;
+    tls = context;
+    limits = (struct conn_limits){
+        .max_message = (size_t)config->max_message_bytes,
+        .queue_max = (size_t)(config->max_message_bytes + 1024) * QUEUE_MESSAGES,
+        .messages = config->max_messages_per_second,
+        .bytes = config->max_bytes_per_second,
+        .handshake_ms = (int64_t)config->handshake_timeout_seconds * 1000,
+        .ping_ms = (int64_t)config->ping_interval_seconds * 1000,
+    };
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&gone, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+static void address_key(const struct sockaddr_storage *peer, unsigned char key[16])
+{
+    memset(key, 0, 16);
+    if (peer->ss_family == AF_INET6) {
+        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)peer)->sin6_addr;
+        memcpy(key, in6->s6_addr, IN6_IS_ADDR_V4MAPPED(in6) ? 16 : 8);
+    } else {
+        key[10] = key[11] = 0xFF;
+        memcpy(key + 12, &((const struct sockaddr_in *)peer)->sin_addr, 4);
+    }
+}
+
+static int by_address(const void *a, const void *b)
+{
+    return memcmp(((const struct visitor *)a)->address, ((const struct visitor *)b)->address, 16);
+}
+
+/* Counts one connection more or less of an address. Returns how many it has now, or -1 when memory
+ * is out. */
+static int count_visitor(const struct sockaddr_storage *peer, int change)
+{
+    struct visitor key, *visitor;
+    address_key(peer, key.address);
+    void *node = tfind(&key, &visitors, by_address);
+    if (node) {
+        visitor = *(struct visitor **)node;
+    } else {
+        visitor = malloc(sizeof(*visitor));
+        if (!visitor)
+            return -1;
+        *visitor = key;
+        visitor->count = 0;
+        if (!tsearch(visitor, &visitors, by_address)) {
+            free(visitor);
+            return -1;
+        }
+    }
+    int count = visitor->count += change;
+    if (count == 0) {
+        tdelete(visitor, &visitors, by_address);
+        free(visitor);
+    }
+    return count;
+}
+
+/* Takes a place for a new client, or one of the spare places, from which it is refused. Returns
+ * false when there is neither. */
+static bool take_place(struct client *client)
+{
+    int most = settings->max_clients_per_address;
+    int count = count_visitor(&client->peer, 1);
+    if (stopping)
+        client->refusal = (struct refusal){503, "the server is shutting down"};
+    else if (places >= settings->max_clients)
+        client->refusal = (struct refusal){503, "the server is full"};
+    else if (most && count > most)
+        client->refusal = (struct refusal){429, "too many connections from your address"};
+    bool spare = client->refusal.status != 0;
+    if (count < 0)
+        return false;
+    if (spare && spare_places >= SPARE_PLACES) {
+        count_visitor(&client->peer, -1);
+        return false;
+    }
+    *(spare ? &spare_places : &places) += 1;
+    client->number = ++last_number;
+    return true;
+}
+
+static void give_place_back(const struct client *client)
+{
+    pthread_mutex_lock(&lock);
+    count_visitor(&client->peer, -1);
+    *(client->refusal.status ? &spare_places : &places) -= 1;
+    pthread_cond_signal(&gone);
+    pthread_mutex_unlock(&lock);
+}
+
+/* From here on clients_stop reaches the client. */
+static void enlist(struct client *client)
+{
+    pthread_mutex_lock(&lock);
+    client->next = list;
+    if (list)
+        list->previous = client;
+    list = client;
+    bool late = stopping;
+    pthread_mutex_unlock(&lock);
+    if (late)
+        outbox_close(&client->conn.out, WS_CODE_GOING_AWAY, "the server is shutting down");
+}
+
+static void delist(struct client *client)
+{
+    pthread_mutex_lock(&lock);
+    if (client->previous)
+        client->previous->next = client->next;
+    else
+        list = client->next;
+    if (client->next)
+        client->next->previous = client->previous;
+    pthread_mutex_unlock(&lock);
+}
+
+void clients_stop(void)
+{
+    pthread_mutex_lock(&lock);
+    stopping = true;
+    for (struct client *client = list; client; client = client->next)
+        outbox_close(&client->conn.out, WS_CODE_GOING_AWAY, "the server is shutting down");
+    pthread_mutex_unlock(&lock);
+}
+
+int clients_wait(int64_t until)
+{
+    struct timespec end = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    int timed_out = 0;
+    pthread_mutex_lock(&lock);
+    while (places + spare_places > 0 && !timed_out)
+        timed_out = pthread_cond_timedwait(&gone, &lock, &end);
+    int left = places + spare_places;
+    pthread_mutex_unlock(&lock);
+    return left;
+}
+
+/* ---- What the server says to one client ---- */
+
+/* Sends a message that json_msg.c made, and frees it; NULL means that memory was out. */
+static void say(struct client *client, char *json, size_t len)
+{
+    if (json)
+        conn_send(&client->conn, WS_TEXT, json, len);
+    else
+        conn_close(&client->conn, WS_CODE_TRY_LATER, "out of memory");
+    free(json);
+}
+
+static void say_error(struct client *client, const char *code, const char *text,
+                      const struct json_object *about, const char *target)
+{
+    size_t len = 0;
+    const struct json_field *ref = about ? json_find(about, "Ref") : NULL;
+    char *json = json_error(code, text, ref, target, &len);
+    say(client, json, len);
+    log_event(LOG_LEVEL_DEBUG, "error_sent", "client=%llu code=%s",
+              (unsigned long long)client->number, code);
+}
+
+/* ---- What a client says ---- */
+
+/* Says what is wrong with a field that had to be a string. */
+static void say_missing(struct client *client, const struct json_object *message, const char *name)
+{
+    char text[TEXT_MAX];
+    const struct json_field *field = json_find(message, name);
+    if (field)
+        snprintf(text, sizeof(text), "\"%s\" must be a string, not %s", name, json_kind(field));
+    else
+        snprintf(text, sizeof(text), "\"%s\" is missing", name);
+    say_error(client, "missing_field", text, message, NULL);
+}
+
+static bool is_string(const struct json_field *field)
+{
+    return field && field->value[0] == '"';
+}
+
+static bool parse(struct client *client, const struct ws_event *event, struct json_object *message)
+{
+    struct json_error error;
+    char text[TEXT_MAX];
+    if (json_parse(message, (const char *)event->payload, event->len, &error) == 0)
+        return true;
+    snprintf(text, sizeof(text), "not acceptable JSON at byte %zu: %s", error.offset, error.why);
+    say_error(client, "bad_json", text, NULL, NULL);
+    return false;
+}
+
+static void on_broadcast(struct client *client, const struct json_object *message)
+{
+    if (!is_string(json_find(message, "text")))
+        say_missing(client, message, "text");
+    else if (room_broadcast(&client->member, message))
+        client->to_pump = true;
+    else
+        conn_close(&client->conn, WS_CODE_TRY_LATER, "out of memory");
+}
+
+/* Reads the name of whom a message is for. What can be no name is nobody's. */
+static bool read_target(struct client *client, const struct json_object *message, char *target)
+{
+    const struct json_field *field = json_find(message, "TgtUser");
+    if (!is_string(field)) {
+        say_missing(client, message, "TgtUser");
+        return false;
+    }
+    if (json_string(field, target, NAME_MAX_BYTES + 1) < 0) {
+        say_error(client, "unknown_user", "nobody of that name is here", message, NULL);
+        return false;
+    }
+    return true;
+}
+
+static void on_private(struct client *client, const struct json_object *message)
+{
+    char target[NAME_MAX_BYTES + 1];
+    size_t len = 0;
+    if (!read_target(client, message, target))
+        return;
+    if (!is_string(json_find(message, "text"))) {
+        say_missing(client, message, "text");
+        return;
+    }
+    const char *code = room_private(&client->member, target, message);
+    const struct json_field *ref = json_find(message, "Ref");
+    if (code) {
+        say_error(client, code, "nobody of that name is here", message, target);
+    } else if (ref) {
+        char *json = json_delivered(target, ref, &len);
+        say(client, json, len);
+    }
+}
+
+static void on_get_keys(struct client *client, const struct json_object *message)
+{
+    char target[NAME_MAX_BYTES + 1];
+    size_t len = 0;
+    if (!read_target(client, message, target))
+        return;
+    if (!room_has(&client->member, target)) {
+        say_error(client, "unknown_user", "nobody of that name is here", message, target);
+        return;
+    }
+    char *json = json_user_keys(target, &len);
+    say(client, json, len);
+}
+
+/* What a client that has joined may say. */
+static const struct {
+    const char *type;
+    void (*handle)(struct client *client, const struct json_object *message);
+} verbs[] = {
+    {"Broadcast", on_broadcast},
+    {"PrivateMessage", on_private},
+    {"GetKeys", on_get_keys},
+};
+
+static void hear(struct client *client, const struct ws_event *event)
+{
+    struct json_object message;
+    char type[32] = "";
+    if (!parse(client, event, &message))
+        return;
+    const struct json_field *field = json_find(&message, "msgType");
+    if (!is_string(field)) {
+        say_missing(client, &message, "msgType");
+        return;
+    }
+    json_string(field, type, sizeof(type));
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(type, verbs[i].type) == 0) {
+            verbs[i].handle(client, &message);
+            return;
+        }
+    }
+    say_error(client, "unknown_type", "no message of that msgType is for a client to send",
+              &message, NULL);
+}
+
+/* ---- Joining ---- */
+
+/* Remembers the Close frame to end with; the first one counts. */
+static int end_with(struct client *client, int code, const char *why)
+{
+    if (!client->end_code) {
+        client->end_code = code;
+        client->end_why = why;
+    }
+    return -1;
+}
+
+/* Waits for the next text message. Returns 0, or -1 when there will be none. */
+static int receive(struct client *client, int64_t until, struct ws_event *event)
+{
+    for (;;) {
+        int found = conn_next(&client->conn, event);
+        if (found < 0)
+            return end_with(client, event->code, event->why);
+        if (found > 0 && event->opcode == WS_BINARY)
+            return end_with(client, WS_CODE_UNSUPPORTED, "only text is understood here");
+        if (found > 0)
+            return 0;
+        if (net_now() >= until)
+            return end_with(client, WS_CODE_POLICY, "joining took too long");
+        if (conn_wait(&client->conn, until) < 0)
+            return -1;
+    }
+}
+
+/* Enters the room under a name of `len` bytes. Returns whether it worked; if not, the client was told
+ * why. */
+static bool join(struct client *client, const char *name, size_t len, struct room_request *request,
+                 const struct json_object *about)
+{
+    char copy[NAME_MAX_BYTES + 1];
+    const char *why = name_check(name, len);
+    if (why) {
+        say_error(client, "bad_name", why, about, NULL);
+        return false;
+    }
+    memcpy(copy, name, len);
+    copy[len] = '\0';
+    request->room = client->room;
+    request->name = copy;
+    request->v2 = client->v2;
+    const char *code = room_join(&client->member, &client->conn.out, request, &why);
+    if (code) {
+        room_forget(&client->member);
+        say_error(client, code, why, about, NULL);
+        return false;
+    }
+    client->joined = client->to_pump = true;
+    log_event(LOG_LEVEL_INFO, "joined", "client=%llu room=\"%s\" name=%s protocol=%s",
+              (unsigned long long)client->number, client->room, client->member.quoted,
+              client->v2 ? "v2" : "hello");
+    return true;
+}
+
+static bool check_password(struct client *client, const char *password, size_t len,
+                           const struct json_object *about)
+{
+    size_t right = strlen(settings->server_password);
+    char address[NET_ADDRESS_MAX] = "-";
+    if (right == 0)
+        return true;
+    if (len == right && CRYPTO_memcmp(password, settings->server_password, right) == 0)
+        return true;
+    if (settings->log_addresses)
+        net_address(&client->peer, address);
+    log_event(LOG_LEVEL_WARN, "wrong_password", "address=%s client=%llu", address,
+              (unsigned long long)client->number);
+    say_error(client, "wrong_password", "the password is wrong", about, NULL);
+    return false;
+}
+
+/* Way 1, the original's: two text frames, password and name, and one failure ends it. */
+static int join_by_hello(struct client *client, int64_t until)
+{
+    struct ws_event event;
+    struct room_request request = {.epoch = NULL};
+    if (receive(client, until, &event) < 0)
+        return -1;
+    if (!check_password(client, (const char *)event.payload, event.len, NULL))
+        return end_with(client, WS_CODE_POLICY, "wrong password");
+    if (receive(client, until, &event) < 0)
+        return -1;
+    if (!join(client, (const char *)event.payload, event.len, &request, NULL))
+        return end_with(client, WS_CODE_POLICY, "name refused");
+    return 0;
+}
+
+static void say_hello(struct client *client)
+{
+    unsigned char random[NONCE_BYTES];
+    char nonce[2 * NONCE_BYTES + 1];
+    size_t len = 0;
+    RAND_bytes(random, sizeof(random));
+    for (int i = 0; i < NONCE_BYTES; i++)
+        snprintf(nonce + 2 * i, 3, "%02x", random[i]);
+    char *json = json_hello(settings->server_name, settings->server_password[0], nonce, &len);
+    say(client, json, len);
+}
+
+/* Reads "Resume":{"Epoch":...,"After":...}, if there is one. `epoch` keeps the string. */
+static bool read_resume(struct client *client, const struct json_object *message,
+                        struct room_request *request, char *epoch)
+{
+    struct json_object resume;
+    struct json_error error;
+    const struct json_field *field = json_find(message, "Resume"), *part;
+    if (!field)
+        return true;
+    bool good = json_parse(&resume, field->value, field->value_len, &error) == 0 &&
+                (part = json_find(&resume, "Epoch")) && is_string(part) &&
+                (part = json_find(&resume, "After")) && json_number(part, &request->after) == 0;
+    if (!good) {
+        say_error(client, "missing_field",
+                  "\"Resume\" must be {\"Epoch\":a string,\"After\":a whole number}", message,
+                  NULL);
+        return false;
+    }
+    if (json_string(json_find(&resume, "Epoch"), epoch, ROOM_EPOCH_MAX) >= 0)
+        request->epoch = epoch; /* a longer one is not ours: then there is nothing to resume */
+    return true;
+}
+
+/* One Join. Returns whether the client is in; if not, it was told why. */
+static bool join_by_message(struct client *client, const struct ws_event *event)
+{
+    char type[8] = "", text[CONFIG_ERROR_MAX] = "", epoch[ROOM_EPOCH_MAX];
+    struct json_object message;
+    struct room_request request = {.epoch = NULL};
+    if (!parse(client, event, &message))
+        return false;
+    const struct json_field *field = json_find(&message, "msgType");
+    if (!is_string(field) || json_string(field, type, sizeof(type)) < 0 || strcmp(type, "Join")) {
+        say_error(client, "unknown_type", "the first message must be a Join", &message, NULL);
+        return false;
+    }
+    field = json_find(&message, "Password");
+    long len = field ? json_string(field, text, sizeof(text)) : 0;
+    if (!check_password(client, text, len < 0 ? SIZE_MAX : (size_t)len, &message))
+        return false;
+    field = json_find(&message, "Name");
+    if (!is_string(field)) {
+        say_missing(client, &message, "Name");
+        return false;
+    }
+    len = json_string(field, text, sizeof(text));
+    if (len < 0) { /* far too long, or with U+0000 in it */
+        say_error(client, "bad_name", "a name must have 1 to 32 visible characters", &message,
+                  NULL);
+        return false;
+    }
+    return read_resume(client, &message, &request, epoch) &&
+           join(client, text, (size_t)len, &request, &message);
+}
+
+static int join_by_v2(struct client *client, int64_t until)
+{
+    struct ws_event event;
+    say_hello(client);
+    for (int tries = 0; tries < LOGIN_TRIES; tries++) {
+        if (receive(client, until, &event) < 0)
+            return -1;
+        if (join_by_message(client, &event))
+            return 0;
+    }
+    return end_with(client, WS_CODE_POLICY, "too many attempts to join");
+}
+
+/* ---- The life of a client ---- */
+
+/* Answers the request: a WebSocket, the page, or a refusal. Returns 0 for a WebSocket. */
+static int admit(struct client *client, const struct http_request *request)
+{
+    char response[HTTP_RESPONSE_MAX];
+    const char *why = client->refusal.why;
+    const char *const *origins = (const char *const *)settings->allowed_origins;
+    int status = client->refusal.status;
+    if (!status && http_room(request, client->room, sizeof(client->room), &why) < 0)
+        status = 404;
+    if (!status && request->upgrade &&
+        !http_origin_ok(request, origins, (size_t)settings->allowed_origins_count, tls != NULL)) {
+        status = 403;
+        why = "pages of this origin may not connect; see allowed_origins";
+    }
+    if (!status && request->upgrade) {
+        client->v2 = request->protocol;
+        conn_upgrade(&client->conn, request, client->v2 ? PROTOCOL_V2 : NULL);
+        return 0;
+    }
+    size_t len = status ? http_write_refusal(response, status, why) : http_write_page(response);
+    conn_respond(&client->conn, response, len);
+    client->conn.why = status ? why : "served the page";
+    return -1;
+}
+
+/* Everything from joining to the last message: pumps when nothing more is there to be read. */
+static void talk(struct client *client)
+{
+    struct conn *conn = &client->conn;
+    struct ws_event event;
+    for (;;) {
+        int found = conn_next(conn, &event);
+        if (found < 0) {
+            end_with(client, event.code, event.why);
+            return;
+        }
+        if (found > 0 && event.opcode == WS_BINARY) {
+            end_with(client, WS_CODE_UNSUPPORTED, "only text is understood here");
+            return;
+        }
+        if (found > 0) {
+            hear(client, &event);
+            continue;
+        }
+        if (net_now() >= client->member.presence_due) {
+            room_presence(&client->member);
+            client->to_pump = true;
+        }
+        if (client->to_pump)
+            client->to_pump = room_pump(client->member.room);
+        if (conn_wait(conn, client->to_pump ? 0 : client->member.presence_due) < 0)
+            return;
+    }
+}
+
+static void log_end(const struct client *client)
+{
+    const struct outbox *out = &client->conn.out;
+    unsigned long long number = client->number;
+    const char *why = client->conn.why ? client->conn.why : client->end_why;
+    if (out->too_slow)
+        log_event(LOG_LEVEL_WARN, "too_slow", "client=%llu behind_bytes=%zu limit_bytes=%d", number,
+                  out->lag, settings->room_buffer_bytes / 2);
+    log_event(client->joined ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "left", "client=%llu why=\"%s\"",
+              number, why ? why : "");
+}
+
+/* Leaves the room first, so that nobody waits for what comes: the last words, the close handshake,
+ * the end of the stream. */
+static void end(struct client *client)
+{
+    if (client->joined)
+        room_leave(&client->member);
+    if (client->end_code == WS_CODE_TOO_BIG)
+        say_error(client, "too_long", client->end_why, NULL, NULL);
+    if (client->end_code)
+        conn_close(&client->conn, client->end_code, client->end_why);
+    conn_finish(&client->conn);
+    log_end(client);
+}
+
+static void live(struct client *client)
+{
+    struct http_request request;
+    if (conn_handshake(&client->conn, PROTOCOL_V2, &request) < 0 || admit(client, &request) < 0)
+        return;
+    int64_t until = net_now() + (int64_t)settings->login_timeout_seconds * 1000;
+    if ((client->v2 ? join_by_v2(client, until) : join_by_hello(client, until)) == 0)
+        talk(client);
+}
+
+static void *client_main(void *argument)
+{
+    struct client *client = argument;
+    if (conn_init(&client->conn, client->fd, tls, &limits) == 0) {
+        enlist(client);
+        live(client);
+        end(client);
+        delist(client);
+    }
+    conn_fini(&client->conn);
+    if (client->joined)
+        room_forget(&client->member);
+    give_place_back(client);
+    free(client);
+    return NULL;
+}
+
+static int start_thread(struct client *client)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (pthread_attr_init(&attributes) != 0)
+        return -1;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int failure = pthread_create(&thread, &attributes, client_main, client);
+    pthread_attr_destroy(&attributes);
+    return failure ? -1 : 0;
+}
+
+void client_start(int fd, const struct sockaddr_storage *peer)
+{
+    struct client *client = calloc(1, sizeof(*client));
+    bool placed = false, started = false;
+    if (client) {
+        client->peer = *peer;
+        client->fd = fd;
+        client->member.presence_due = INT64_MAX;
+        pthread_mutex_lock(&lock);
+        placed = take_place(client);
+        pthread_mutex_unlock(&lock);
+        started = placed && start_thread(client) == 0;
+    }
+    if (started)
+        return;
+    if (placed)
+        give_place_back(client);
+    free(client);
+    close(fd);
+    log_event(LOG_LEVEL_WARN, "turned_away", "why=\"no place, thread or memory for a connection\"");
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config.h - config.json in, struct config out, with every complaint a person can need.
+ *
+ * Read once at start, then immutable: any thread may read it without a lock.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "log.h"
+
+enum {
+    CONFIG_KEYS = 32,             /* at least as many as there are keys */
+    CONFIG_ORIGINS_MAX = 32,      /* entries in allowed_origins */
+    CONFIG_FILE_MAX = 64 * 1024,  /* bytes of config.json; more is an error */
+    CONFIG_ERROR_MAX = 512,       /* room for a complaint; a longer one is cut */
+};
+
+/* The settings, named as in the file; the README's table says what each one means. */
+struct config {
+    bool SSL;
+    char *SSL_Cert, *SSL_Key; /* made relative to the folder of the file */
+    char *server_ip;
+    int server_port; /* 0: any free port, printed at start */
+    char *server_name, *server_password;
+
+    int max_clients;
+    int max_clients_per_address; /* 0: no limit */
+    int max_rooms;               /* the main room included */
+    int max_message_bytes;
+    int room_buffer_bytes;
+    int max_messages_per_second; /* burst: twice as many; 0: no limit */
+    int max_bytes_per_second;    /* burst: four times as many; 0: no limit */
+    int history;
+    char *allowed_origins[CONFIG_ORIGINS_MAX];
+    int allowed_origins_count;
+    int handshake_timeout_seconds; /* TCP accepted to request head read, TLS included */
+    int login_timeout_seconds;     /* WebSocket open to joined */
+    int ping_interval_seconds;     /* silence until a ping, and from there to the end */
+    enum log_level log_level;
+    bool log_addresses;
+
+    /* For config_complain: the file as named by the user, and where each key's value stands. */
+    char *path;
+    struct {
+        int line, column; /* from 1, column in characters; 0 when the key is absent */
+    } where[CONFIG_KEYS];
+};
+
+/* Reads and checks the file at `path`. Returns 0, or -1 and a complaint of one line in `error`
+ * (CONFIG_ERROR_MAX bytes) that names file, line and column, the key, what was found and what is
+ * allowed. After 0 the caller ends it with config_free. */
+int config_load(struct config *config, const char *path, char *error);
+
+/* Frees what config_load allocated. */
+void config_free(struct config *config);
+
+/* Formats a complaint about the value of `key` that showed only later (a port in use):
+ * "FILE:LINE:COLUMN: KEY: ..." into `error` (CONFIG_ERROR_MAX bytes). Always returns -1. */
+int config_complain(const struct config *config, const char *key, char *error, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * conn.c - one connection, as conn.h promises it.
+ *
+ * Runs in the connection's own thread and blocks in net_wait only. It reads under the write lock
+ * (outbox_read), because a read may have to write in TLS. RFC 6455 §4.2 (upgrade), §5.5 (close,
+ * ping, pong), §7 (closing). Frames are ws.c's matter, request heads http.c's.
+ */
+#include "conn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int conn_init(struct conn *conn, int fd, struct net_tls *tls, const struct conn_limits *limits)
+{
+    memset(conn, 0, sizeof(*conn));
+    outbox_init(&conn->out, limits->queue_max);
+    ws_reader_init(&conn->reader, limits->max_message, true);
+    conn->limits = limits;
+    conn->heard = net_now();
+    conn->messages = (struct conn_bucket){2 * limits->messages, conn->heard};
+    conn->bytes = (struct conn_bucket){4 * limits->bytes, conn->heard};
+    return net_open(&conn->out.stream, fd, tls);
+}
+
+void conn_fini(struct conn *conn)
+{
+    outbox_fini(&conn->out);
+    ws_reader_fini(&conn->reader);
+}
+
+/* ---- Reading ---- */
+
+static int over(struct conn *conn, const char *why)
+{
+    if (!conn->why)
+        conn->why = why;
+    return -1;
+}
+
+/* Reads once what is there. Returns 0, or -1 when nothing more will come. */
+static int read_some(struct conn *conn)
+{
+    unsigned char *space;
+    bool drained = true;
+    size_t len = ws_space(&conn->reader, &space);
+    if (len == 0)
+        return over(conn, "out of memory");
+    ssize_t n = outbox_read(&conn->out, space, len, &drained);
+    conn->more = n > 0 && !drained;
+    if (n > 0) {
+        ws_fed(&conn->reader, (size_t)n);
+        conn->heard = net_now();
+        conn->pinged = false;
+        return 0;
+    }
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    conn->ended = true;
+    return over(conn, n == 0 ? "end of stream" : "connection lost");
+}
+
+/* ---- Handshakes ---- */
+
+static void refuse(struct conn *conn, int status, const char *why)
+{
+    char response[HTTP_RESPONSE_MAX];
+    conn_respond(conn, response, http_write_refusal(response, status, why));
+    over(conn, why);
+}
+
+/* A browser that was sent to http:// instead of https:// is told so in plain text. */
+static int tls_failed(struct conn *conn)
+{
+    const struct net_stream *stream = &conn->out.stream;
+    if (!stream->plain_http)
+        return over(conn, stream->why ? stream->why : "TLS handshake broken off");
+    refuse(conn, 400, "this port speaks TLS: use https:// or wss://");
+    return -1;
+}
+
+static int handshake_tls(struct conn *conn, int64_t until)
+{
+    struct net_stream *stream = &conn->out.stream;
+    int done;
+    while ((done = net_handshake(stream)) == 0) {
+        net_wait(stream->fd, stream->read_wants, until);
+        if (net_now() >= until || outbox_state(&conn->out).closing)
+            return over(conn, "TLS handshake took too long");
+    }
+    return done < 0 ? tls_failed(conn) : 0;
+}
+
+int conn_handshake(struct conn *conn, const char *protocol, struct http_request *request)
+{
+    int64_t until = net_now() + conn->limits->handshake_ms;
+    if (handshake_tls(conn, until) < 0)
+        return -1;
+    conn->more = true; /* the first bytes may have come along with the handshake */
+    for (;;) {
+        unsigned char *head;
+        const char *why = NULL;
+        size_t len = ws_peek(&conn->reader, &head);
+        long used = len ? http_parse((char *)head, len, protocol, request, &why) : 0;
+        if (used < 0) {
+            refuse(conn, (int)-used, why);
+            return -1;
+        }
+        if (used > 0) {
+            ws_skip(&conn->reader, (size_t)used);
+            return 0;
+        }
+        if (net_now() >= until)
+            return over(conn, "request head took too long");
+        if (conn_wait(conn, until) < 0)
+            return -1;
+    }
+}
+
+static void post(struct conn *conn, enum outbox_kind kind, int opcode, const void *bytes,
+                 size_t len)
+{
+    struct frame *frame = frame_new(opcode, bytes, len);
+    if (frame)
+        outbox_post(&conn->out, kind, frame);
+    else
+        outbox_close(&conn->out, WS_CODE_TRY_LATER, "out of memory");
+    frame_drop(frame);
+}
+
+void conn_respond(struct conn *conn, const char *response, size_t len)
+{
+    post(conn, OUTBOX_MESSAGE, -1, response, len);
+    outbox_flush(&conn->out);
+    conn->ended = true;
+}
+
+void conn_upgrade(struct conn *conn, const struct http_request *request, const char *protocol)
+{
+    char accept[WS_ACCEPT_MAX], response[HTTP_RESPONSE_MAX];
+    ws_accept_key(request->key.at, accept);
+    size_t len = http_write_switch(response, accept, protocol);
+    post(conn, OUTBOX_MESSAGE, -1, response, len);
+    outbox_flush(&conn->out);
+    conn->heard = net_now();
+    conn->upgraded = true;
+}
+
+/* ---- Messages in ---- */
+
+/* Refills a bucket, takes `amount` and returns how many milliseconds it will be owing. */
+static int64_t take(struct conn_bucket *bucket, double rate, double burst, double amount)
+{
+    int64_t now = net_now();
+    if (rate <= 0)
+        return 0;
+    bucket->tokens += rate * (double)(now - bucket->refilled) / 1000;
+    if (bucket->tokens > burst)
+        bucket->tokens = burst;
+    bucket->refilled = now;
+    bucket->tokens -= amount;
+    return bucket->tokens < 0 ? (int64_t)(-bucket->tokens * 1000 / rate) + 1 : 0;
+}
+
+/* Every frame counts as a message, so that a flood of pings is slowed down like any other. */
+static void charge(struct conn *conn, size_t len)
+{
+    const struct conn_limits *limits = conn->limits;
+    int64_t pause = take(&conn->messages, limits->messages, 2 * limits->messages, 1);
+    int64_t other = take(&conn->bytes, limits->bytes, 4 * limits->bytes, (double)len);
+    if (other > pause)
+        pause = other;
+    if (pause)
+        conn->unread_until = net_now() + pause;
+}
+
+static bool over_rate(const struct conn *conn)
+{
+    return conn->unread_until && net_now() < conn->unread_until;
+}
+
+int conn_next(struct conn *conn, struct ws_event *event)
+{
+    while (!over_rate(conn)) {
+        int found = ws_next(&conn->reader, event);
+        if (found == 0)
+            return 0;
+        if (found < 0) {
+            conn->ended = true;
+            return over(conn, event->why);
+        }
+        charge(conn, event->len);
+        if (event->opcode == WS_TEXT || event->opcode == WS_BINARY)
+            return 1;
+        if (event->opcode == WS_CLOSE) { /* §5.5.1: answered with the same code */
+            conn->ended = true;
+            event->why = "";
+            return over(conn, "closed by the client");
+        }
+        if (event->opcode == WS_PING) { /* §5.5.3: the newest one is answered */
+            post(conn, OUTBOX_PONG, WS_PONG, event->payload, event->len);
+            outbox_flush(&conn->out);
+        }
+    }
+    return 0;
+}
+
+/* ---- Waiting ---- */
+
+/* Pings a silent peer, and says when to look again; -1 when it was silent for too long. */
+static int64_t check_silence(struct conn *conn)
+{
+    int64_t silent = net_now() - conn->heard, limit = conn->limits->ping_ms;
+    if (!conn->upgraded)
+        return INT64_MAX;
+    if (silent >= 2 * limit) {
+        conn->cut = true;
+        return over(conn, "no answer to a ping");
+    }
+    if (silent >= limit && !conn->pinged) {
+        conn->pinged = true;
+        post(conn, OUTBOX_PONG, WS_PING, "", 0);
+        outbox_flush(&conn->out);
+    }
+    return conn->heard + (conn->pinged ? 2 * limit : limit);
+}
+
+int conn_wait(struct conn *conn, int64_t until)
+{
+    struct outbox_state state = outbox_state(&conn->out);
+    if (state.too_slow)
+        return over(conn, "too slow");
+    if (state.broken)
+        return over(conn, "connection lost");
+    if (state.closing && !state.events)
+        return over(conn, "closed by the server");
+
+    bool listening = !over_rate(conn) && !state.closing;
+    bool more = listening && conn->more;
+    if (listening && conn->ended)
+        return -1;
+    if (more && !state.events)
+        return read_some(conn);
+    int64_t look = check_silence(conn);
+    if (look < 0)
+        return -1;
+    if (!listening && !state.closing)
+        look = earlier(look, conn->unread_until);
+    ws_rest(&conn->reader);
+
+    short events = state.events;
+    if (listening)
+        events |= conn->out.stream.read_wants;
+    short ready =
+        net_wait(events ? conn->out.stream.fd : -1, events, more ? 0 : earlier(until, look));
+    if (state.events && ready)
+        outbox_flush(&conn->out);
+    return ready && listening ? read_some(conn) : 0;
+}
+
+/* ---- Messages out, and the end ---- */
+
+void conn_send(struct conn *conn, enum ws_opcode opcode, const void *payload, size_t len)
+{
+    post(conn, OUTBOX_MESSAGE, (int)opcode, payload, len);
+    outbox_flush(&conn->out);
+}
+
+void conn_close(struct conn *conn, int code, const char *why)
+{
+    outbox_close(&conn->out, code, why);
+}
+
+/* Looks through what was read after our Close frame for nothing but the peer's. */
+static void look_for_close(struct conn *conn)
+{
+    struct ws_event event;
+    int found;
+    while ((found = ws_next(&conn->reader, &event)) > 0 && event.opcode != WS_CLOSE)
+        ;
+    if (found != 0)
+        conn->ended = true;
+}
+
+/* Throws away what still comes, so that closing the socket does not reset the connection and take
+ * our last bytes with it. Returns false at the end of the stream. */
+static bool discard(struct conn *conn)
+{
+    unsigned char *bytes;
+    ws_skip(&conn->reader, ws_peek(&conn->reader, &bytes));
+    return read_some(conn) == 0;
+}
+
+/* Sends what is left and waits until the peer, too, has said its last. */
+static void close_handshake(struct conn *conn, int64_t until)
+{
+    if (!conn->ended)
+        look_for_close(conn);
+    while (net_now() < until) {
+        struct outbox_state state = outbox_state(&conn->out);
+        if (state.broken || (!state.events && (conn->ended || !state.closing)))
+            return;
+        short events = state.events;
+        if (!conn->ended)
+            events |= conn->out.stream.read_wants;
+        bool more = conn->more && !conn->ended;
+        short ready = net_wait(conn->out.stream.fd, events, more ? 0 : until);
+        if (ready && state.events)
+            outbox_flush(&conn->out);
+        if ((ready || more) && !conn->ended && read_some(conn) == 0)
+            look_for_close(conn);
+    }
+}
+
+void conn_finish(struct conn *conn)
+{
+    struct net_stream *stream = &conn->out.stream;
+    int64_t until = net_now() + CONN_CLOSE_MS;
+    if (!conn->cut)
+        close_handshake(conn, until);
+    if (conn->cut || stream->broken)
+        return;
+    net_finish(stream);
+    until = earlier(until, net_now() + CONN_DRAIN_MS);
+    while (net_now() < until)
+        if (net_wait(stream->fd, POLLIN, until) && !discard(conn))
+            return;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * log.c - one line per event on standard error, without ever waiting for its reader.
+ *
+ * One leaf lock makes lines whole and in order. Before a write, poll(2) is asked: a pipe that is
+ * ready takes PIPE_BUF bytes (POSIX: at least 512, 4096 on Linux) without blocking, and a line is
+ * shorter. Not here: files and their rotation, which are the business of who starts the server.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static enum log_level level_shown = LOG_LEVEL_INFO; /* [I] */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned long lost; /* [lock] lines that found no room */
+
+void log_set_level(enum log_level level)
+{
+    level_shown = level;
+}
+
+static size_t write_stamp(char *line, size_t cap, enum log_level level)
+{
+    static const char *const words[] = {"error", "warn", "info", "debug"};
+    struct timespec now;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    size_t len = strftime(line, cap, "%Y-%m-%dT%H:%M:%S", &tm);
+    int more = snprintf(line + len, cap - len, ".%03ldZ %s ", now.tv_nsec / 1000000, words[level]);
+    return len + (size_t)more;
+}
+
+/* Writes one line if that can be done without waiting. A closed stderr, a full disk and a reader
+ * that is gone lose it. */
+static bool put(const char *line, size_t len)
+{
+    struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&fd, 1, 0) == 1 && write(STDERR_FILENO, line, len) >= 0;
+}
+
+static void put_lost(void)
+{
+    char line[128];
+    size_t len = write_stamp(line, sizeof(line), LOG_LEVEL_WARN);
+    len += (size_t)snprintf(line + len, sizeof(line) - len, "log_lost lines=%lu\n", lost);
+    if (put(line, len))
+        lost = 0;
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    if (level > level_shown)
+        return;
+    int saved = errno;
+    char line[LOG_LINE_MAX];
+    size_t len = write_stamp(line, sizeof(line), level);
+    len += (size_t)snprintf(line + len, sizeof(line) - len, "%s ", event);
+    va_list args;
+    va_start(args, format);
+    int more = vsnprintf(line + len, sizeof(line) - len, format, args);
+    va_end(args);
+    len += more > 0 ? (size_t)more : 0;
+    if (len > sizeof(line) - 1)
+        len = sizeof(line) - 1;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F)
+            line[i] = '?';
+    line[len++] = '\n';
+
+    pthread_mutex_lock(&lock);
+    if (lost)
+        put_lost();
+    if (!put(line, len))
+        lost++;
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}

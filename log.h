@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * log.h - one line per event on standard error: time, level, event, key=value pairs.
+ *
+ * Any thread may log, holding any lock: a line is written only when it can be written without
+ * waiting (a full pipe loses lines; how many is said as soon as there is room again).
+ * Never logged: what people say, and passwords.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+enum { LOG_LINE_MAX = 1024 }; /* bytes of one line; a longer one is cut */
+
+/* Sets the least important level that is written. Called before threads start. */
+void log_set_level(enum log_level level);
+
+/* Writes "2026-01-31T12:00:00.000Z info event key=value ...". `event` names what happened in
+ * one word; `format` gives the pairs. Control characters become '?'. errno is kept. */
+void log_event(enum log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

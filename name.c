@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * name.c - checks names and folds them, on Unicode's tables as utf8proc has them.
+ *
+ * A name is read by people in a list of names. So each of its characters must be one that can be
+ * seen, belong to the character before it, and leave the text around it alone. White space is
+ * fine within a name; at an end nobody would see it.
+ *
+ * Letters of different scripts that look alike are not this file's matter: it folds only what
+ * Unicode itself calls the same text (UAX #15, UAX #31).
+ */
+#include "name.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include <utf8proc.h>
+
+static const char invisible[] =
+    "a name must not hold invisible characters or ones that turn the text";
+
+/* What is wrong with a character by its general category. Surrogates (Cs) are missing here: they
+ * are no valid UTF-8 in the first place. */
+static const char *const category_fault[] = {
+    [UTF8PROC_CATEGORY_CN] = "a name must not hold characters that Unicode has not defined",
+    [UTF8PROC_CATEGORY_CC] = "a name must not hold control characters",
+    [UTF8PROC_CATEGORY_CF] = invisible,
+    [UTF8PROC_CATEGORY_ZL] = "a name must not hold line or paragraph separators",
+    [UTF8PROC_CATEGORY_ZP] = "a name must not hold line or paragraph separators",
+    [UTF8PROC_CATEGORY_CO] = "a name must not hold private-use characters",
+};
+
+/* Characters without ink that Unicode does not list as ignorable. */
+static bool is_blank(utf8proc_int32_t c)
+{
+    return c == 0x2800                     /* Braille pattern with no dot */
+           || c == 0x13441 || c == 0x13442 /* blanks among the Egyptian hieroglyphs */
+           || c == 0x16FE4                 /* filler of the Khitan small script */
+           || c == 0x1D159;                /* musical note without a head */
+}
+
+static const char *check_character(utf8proc_int32_t c)
+{
+    if (utf8proc_get_property(c)->ignorable || is_blank(c))
+        return invisible;
+    return category_fault[utf8proc_category(c)];
+}
+
+static bool is_space(utf8proc_int32_t c)
+{
+    return utf8proc_category(c) == UTF8PROC_CATEGORY_ZS;
+}
+
+/* A mark with nothing before it would join whatever is shown in front of the name. */
+static bool is_mark(utf8proc_int32_t c)
+{
+    utf8proc_category_t category = utf8proc_category(c);
+    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC ||
+           category == UTF8PROC_CATEGORY_ME;
+}
+
+const char *name_check(const char *name, size_t len)
+{
+    if (len == 0)
+        return "a name must not be empty";
+    /* Said before any byte is read, so that checking costs the same however long the input is. */
+    if (len > NAME_MAX_BYTES)
+        return "a name must not be longer than 32 characters";
+
+    const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)name;
+    utf8proc_int32_t first = 0, last = 0;
+    size_t chars = 0;
+    for (size_t at = 0; at < len; chars++) {
+        utf8proc_ssize_t used = utf8proc_iterate(bytes + at, (utf8proc_ssize_t)(len - at), &last);
+        if (used <= 0)
+            return "a name must be valid UTF-8";
+        const char *fault = check_character(last);
+        if (fault != NULL)
+            return fault;
+        if (at == 0)
+            first = last;
+        at += (size_t)used;
+    }
+    if (chars > NAME_MAX_CHARS)
+        return "a name must not be longer than 32 characters";
+    if (is_space(first) || is_space(last))
+        return "a name must not begin or end with white space";
+    return is_mark(first) ? "a name must not begin with a combining mark" : NULL;
+}
+
+/* utf8proc_map with a type that fits: NULL when memory is out. */
+static char *map(const char *text, utf8proc_ssize_t len, int options)
+{
+    utf8proc_uint8_t *mapped = NULL;
+    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text, len, &mapped,
+                                      (utf8proc_option_t)(UTF8PROC_STABLE | options));
+    return n < 0 ? NULL : (char *)mapped;
+}
+
+/* The comparison that UAX #31 makes of identifiers: toNFKC_Casefold(NFD(X)) (Unicode, D147).
+ * Without NFD first, marks that casefold to letters (U+0345) would fold by the order in which
+ * they were typed. The second pass does what utf8proc_NFKC_Casefold does. */
+char *name_fold(const char *name, size_t len)
+{
+    char *decomposed = map(name, (utf8proc_ssize_t)len, UTF8PROC_DECOMPOSE);
+    if (decomposed == NULL)
+        return NULL;
+    char *folded = map(decomposed, 0,
+                       UTF8PROC_NULLTERM | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD |
+                           UTF8PROC_IGNORE);
+    free(decomposed);
+    return folded;
+}

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * net.c - sockets and TLS, as net.h promises them.
+ *
+ * Everything here is non-blocking but net_wait, net_connect and the name look-up in net_listen.
+ * EINTR and short I/O end here. No locks: see net.h.
+ *
+ * Waking: a thread waits in ppoll(2) with NET_WAKE let through, and only there; everywhere else the
+ * signal is blocked, so it stays pending and ends the next wait at once. No wake-up is lost, and no
+ * descriptor is spent on it: ten thousand members need ten thousand descriptors, not twenty. Linux
+ * and the BSDs have ppoll; macOS lacks it and would need a shim for wait_masked, nothing else.
+ */
+#include "net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+enum { NET_WAKE = SIGUSR1, BACKLOG = 1024 };
+
+/* ---- Time, waiting and waking ---- */
+
+int64_t net_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void on_wake(int number)
+{
+    (void)number; /* that it was delivered has ended the wait */
+}
+
+void net_wake_init(void)
+{
+    struct sigaction action = {.sa_handler = on_wake};
+    sigset_t wake;
+    sigemptyset(&action.sa_mask);
+    sigaction(NET_WAKE, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+    sigemptyset(&wake);
+    sigaddset(&wake, NET_WAKE);
+    pthread_sigmask(SIG_BLOCK, &wake, NULL);
+}
+
+void net_wake(pthread_t thread)
+{
+    pthread_kill(thread, NET_WAKE);
+}
+
+/* ppoll with NET_WAKE let through. Other signals stay as the thread has them. */
+static int wait_masked(struct pollfd *fds, nfds_t count, int64_t until)
+{
+    struct timespec left = {0, 0}, *timeout = NULL;
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    sigdelset(&mask, NET_WAKE);
+    if (until != INT64_MAX) {
+        int64_t ms = until - net_now();
+        left.tv_sec = ms > 0 ? ms / 1000 : 0;
+        left.tv_nsec = ms > 0 ? ms % 1000 * 1000000 : 0;
+        timeout = &left;
+    }
+    return ppoll(fds, count, timeout, &mask);
+}
+
+short net_wait(int fd, short events, int64_t until)
+{
+    struct pollfd one = {.fd = fd, .events = events};
+    return wait_masked(&one, 1, until) > 0 ? one.revents : 0;
+}
+
+unsigned net_wait_any(const int *fds, int count, int64_t until)
+{
+    struct pollfd all[NET_LISTENERS_MAX];
+    unsigned ready = 0;
+    for (int i = 0; i < count; i++)
+        all[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    if (wait_masked(all, (nfds_t)count, until) <= 0)
+        return 0;
+    for (int i = 0; i < count; i++)
+        if (all[i].revents)
+            ready |= 1u << i;
+    return ready;
+}
+
+/* ---- Sockets ---- */
+
+static void set_option(int fd, int level, int option, int value)
+{
+    setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+static int look_up(const char *host, int port, int flags, struct addrinfo **list, char *error)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
+    char service[16];
+    snprintf(service, sizeof(service), "%d", port);
+    int code = getaddrinfo(host, service, &hints, list);
+    if (code == 0)
+        return 0;
+    snprintf(error, NET_ERROR_MAX, "%s", code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
+    errno = EADDRNOTAVAIL;
+    return -1;
+}
+
+static void set_port(struct addrinfo *address, int port)
+{
+    if (address->ai_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)address->ai_addr)->sin6_port = htons((uint16_t)port);
+    else
+        ((struct sockaddr_in *)(void *)address->ai_addr)->sin_port = htons((uint16_t)port);
+}
+
+/* "::" means both families; any other IPv6 address means itself. */
+static bool is_wildcard6(const struct addrinfo *address)
+{
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address->ai_addr;
+    return address->ai_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+}
+
+static int listen_on(const struct addrinfo *address)
+{
+    int type = address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = socket(address->ai_family, type, address->ai_protocol);
+    if (fd < 0)
+        return -1;
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (address->ai_family == AF_INET6)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_wildcard6(address));
+    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+int net_listen(const char *host, int port, int *fds, char *error)
+{
+    struct addrinfo *list, *address;
+    int count = 0;
+    if (look_up(host, port, AI_PASSIVE, &list, error) < 0)
+        return -1;
+    for (address = list; address && count < NET_LISTENERS_MAX; address = address->ai_next) {
+        if (count > 0)
+            set_port(address, net_port(fds[0]));
+        int fd = listen_on(address);
+        if (fd < 0)
+            break;
+        fds[count++] = fd;
+    }
+    int saved = errno;
+    bool all = address == NULL || count == NET_LISTENERS_MAX;
+    freeaddrinfo(list);
+    if (all)
+        return count;
+    snprintf(error, NET_ERROR_MAX, "%s", strerror(saved));
+    while (count > 0)
+        close(fds[--count]);
+    errno = saved;
+    return -1;
+}
+
+int net_port(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+    memset(&address, 0, sizeof(address));
+    getsockname(fd, (struct sockaddr *)&address, &len);
+    if (address.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)&address)->sin_port);
+}
+
+int net_accept(int fd, struct sockaddr_storage *peer)
+{
+    socklen_t len = sizeof(*peer);
+    memset(peer, 0, sizeof(*peer));
+    int client = accept4(fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client >= 0)
+        set_option(client, IPPROTO_TCP, TCP_NODELAY, 1); /* before TLS: its handshake gains too */
+    return client;
+}
+
+/* Waits for a non-blocking connect. Returns 0, or -1 and errno. */
+static int await_connect(int fd, int timeout_ms)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    socklen_t len = sizeof(int);
+    int failure = 0;
+    if (poll(&ready, 1, timeout_ms) != 1)
+        failure = ETIMEDOUT;
+    else
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &len);
+    errno = failure;
+    return failure ? -1 : 0;
+}
+
+static int connect_to(const struct addrinfo *address, int timeout_ms)
+{
+    int type = address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = socket(address->ai_family, type, address->ai_protocol);
+    if (fd < 0)
+        return -1;
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (connect(fd, address->ai_addr, address->ai_addrlen) == 0)
+        return fd;
+    if (errno == EINPROGRESS && await_connect(fd, timeout_ms) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+int net_connect(const char *host, int port, int timeout_ms, char *error)
+{
+    struct addrinfo *list;
+    int fd = -1;
+    if (look_up(host, port, 0, &list, error) < 0)
+        return -1;
+    for (struct addrinfo *address = list; address && fd < 0; address = address->ai_next)
+        fd = connect_to(address, timeout_ms);
+    if (fd < 0)
+        snprintf(error, NET_ERROR_MAX, "%s", strerror(errno));
+    freeaddrinfo(list);
+    return fd;
+}
+
+void net_address(const struct sockaddr_storage *address, char text[NET_ADDRESS_MAX])
+{
+    text[0] = '\0';
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, text, NET_ADDRESS_MAX);
+    } else if (address->ss_family == AF_INET6) {
+        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(in6))
+            inet_ntop(AF_INET, in6->s6_addr + 12, text, NET_ADDRESS_MAX);
+        else
+            inet_ntop(AF_INET6, in6, text, NET_ADDRESS_MAX);
+    }
+}
+
+/* ---- TLS ---- */
+
+/* struct net_tls is OpenSSL's context under a name that other files may know. */
+static SSL_CTX *context(struct net_tls *tls)
+{
+    return (SSL_CTX *)tls;
+}
+
+/* Partial writes and moving buffers let a batch be offered from the ring in place. Released
+ * buffers: an idle member keeps no record buffers. Read-ahead: one recv(2) takes head and body of
+ * a record. A missing close_notify is an end like any other: frames say where messages end. */
+static SSL_CTX *new_context(const SSL_METHOD *method)
+{
+    SSL_CTX *ctx = SSL_CTX_new(method);
+    if (!ctx)
+        return NULL;
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(ctx, 0);
+    SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    return ctx;
+}
+
+static const char *tls_reason(void)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    return reason ? reason : "TLS failure";
+}
+
+struct net_tls *net_tls_server(const char *cert_path, const char *key_path, char *error)
+{
+    static const char tls12[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
+    ERR_clear_error();
+    SSL_CTX *ctx = new_context(TLS_server_method());
+    if (ctx && SSL_CTX_set_cipher_list(ctx, tls12) == 1 &&
+        SSL_CTX_use_certificate_chain_file(ctx, cert_path) == 1 &&
+        SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) == 1)
+        return (struct net_tls *)ctx;
+    snprintf(error, NET_ERROR_MAX, "%s", tls_reason());
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+struct net_tls *net_tls_client(void)
+{
+    return (struct net_tls *)new_context(TLS_client_method());
+}
+
+void net_tls_free(struct net_tls *tls)
+{
+    SSL_CTX_free(context(tls));
+}
+
+/* ---- Streams ---- */
+
+int net_open(struct net_stream *stream, int fd, struct net_tls *tls)
+{
+    memset(stream, 0, sizeof(*stream));
+    stream->fd = fd;
+    stream->read_wants = POLLIN;
+    stream->write_wants = POLLOUT;
+    if (!tls)
+        return 0;
+    stream->ssl = SSL_new(context(tls));
+    if (!stream->ssl || SSL_set_fd(stream->ssl, fd) != 1) {
+        net_close(stream);
+        return -1;
+    }
+    if (SSL_is_server(stream->ssl))
+        SSL_set_accept_state(stream->ssl);
+    else
+        SSL_set_connect_state(stream->ssl);
+    return 0;
+}
+
+/* Says what a failed SSL call means, in the terms of read(2): 0 at the end, else -1 and errno.
+ * `wants` is set to the event that a refused call waits for. */
+static int tls_failure(struct net_stream *stream, int result, short *wants)
+{
+    int saved = errno;
+    switch (SSL_get_error(stream->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        *wants = POLLIN;
+        errno = EAGAIN;
+        return -1;
+    case SSL_ERROR_WANT_WRITE:
+        *wants = POLLOUT;
+        errno = EAGAIN;
+        return -1;
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    case SSL_ERROR_SYSCALL:
+        stream->broken = true;
+        errno = saved ? saved : ECONNRESET;
+        return -1;
+    default:
+        stream->broken = true;
+        stream->why = tls_reason();
+        stream->plain_http = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
+        errno = EPROTO;
+        return -1;
+    }
+}
+
+int net_handshake(struct net_stream *stream)
+{
+    if (!stream->ssl)
+        return 1;
+    ERR_clear_error();
+    errno = 0;
+    int result = SSL_do_handshake(stream->ssl);
+    if (result == 1)
+        return 1;
+    if (tls_failure(stream, result, &stream->read_wants) < 0 && errno == EAGAIN)
+        return 0;
+    stream->broken = !stream->plain_http;
+    if (stream->plain_http) {
+        SSL_free(stream->ssl);
+        stream->ssl = NULL;
+    }
+    return -1;
+}
+
+static ssize_t tls_read(struct net_stream *stream, void *buf, size_t len)
+{
+    size_t done = 0;
+    ERR_clear_error();
+    errno = 0;
+    int result = SSL_read_ex(stream->ssl, buf, len, &done);
+    stream->drained = !SSL_has_pending(stream->ssl);
+    if (result == 1)
+        return (ssize_t)done;
+    return tls_failure(stream, result, &stream->read_wants);
+}
+
+static ssize_t tcp_read(struct net_stream *stream, void *buf, size_t len)
+{
+    ssize_t n;
+    do
+        n = recv(stream->fd, buf, len, 0);
+    while (n < 0 && errno == EINTR);
+    stream->drained = n < (ssize_t)len;
+    return n;
+}
+
+ssize_t net_read(struct net_stream *stream, void *buf, size_t len)
+{
+    stream->read_wants = POLLIN;
+    return stream->ssl ? tls_read(stream, buf, len) : tcp_read(stream, buf, len);
+}
+
+static ssize_t tls_write(struct net_stream *stream, const void *buf, size_t len)
+{
+    size_t done = 0;
+    ERR_clear_error();
+    errno = 0;
+    int result = SSL_write_ex(stream->ssl, buf, len, &done);
+    if (result == 1)
+        return (ssize_t)done;
+    ssize_t failure = tls_failure(stream, result, &stream->write_wants);
+    if (failure == 0)
+        errno = EPIPE;
+    return -1;
+}
+
+ssize_t net_write(struct net_stream *stream, const void *buf, size_t len)
+{
+    ssize_t n;
+    stream->write_wants = POLLOUT;
+    if (stream->broken) {
+        errno = EPIPE;
+        return -1;
+    }
+    if (stream->ssl)
+        return tls_write(stream, buf, len);
+    do
+        n = send(stream->fd, buf, len, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN)
+        stream->broken = true;
+    return n;
+}
+
+void net_finish(struct net_stream *stream)
+{
+    if (stream->ssl && !stream->broken && SSL_is_init_finished(stream->ssl)) {
+        ERR_clear_error();
+        SSL_shutdown(stream->ssl);
+    }
+    shutdown(stream->fd, SHUT_WR);
+}
+
+void net_close(struct net_stream *stream)
+{
+    SSL_free(stream->ssl);
+    stream->ssl = NULL;
+    if (stream->fd >= 0)
+        close(stream->fd);
+    stream->fd = -1;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * net.h - sockets: listening, accepting, connecting; a byte stream that is plain TCP or TLS;
+ * waiting, and waking a thread that waits.
+ *
+ * net.c is the only file that knows OpenSSL's SSL. A stream is used by one thread at a time: its
+ * owner guards it (outbox.h: with the write lock), because one SSL object must not be entered by
+ * two threads, not even by one that reads and one that writes.
+ */
+#ifndef NET_H
+#define NET_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+enum {
+    NET_LISTENERS_MAX = 8,    /* addresses one name may stand for; more are left out */
+    NET_ADDRESS_MAX = 64,     /* an address as text, with its NUL */
+    NET_ERROR_MAX = 256,      /* an error text, with its NUL */
+};
+
+struct net_tls; /* certificate, key and rules; shared by all streams, immutable */
+
+struct net_stream {
+    int fd;             /* -1 when closed */
+    struct ssl_st *ssl; /* NULL: plain TCP */
+    short read_wants;   /* the poll(2) event that a refused read waits for */
+    short write_wants;  /* likewise for a refused write */
+    bool drained;       /* after a read: poll before the next one, nothing is left */
+    bool broken;        /* the stream failed: nothing more can be sent */
+    bool plain_http;    /* a TLS handshake failed because the peer spoke HTTP: plain from here on */
+    const char *why;    /* what failed in TLS (a constant string), or NULL */
+};
+
+/* ---- Time, waiting and waking ---- */
+
+/* Milliseconds on the monotonic clock. */
+int64_t net_now(void);
+
+/* Readies waking: call it in main, before any thread starts. SIGPIPE is ignored from here on. */
+void net_wake_init(void);
+
+/* Ends the net_wait that `thread` is in, or else its next one. The thread must not have ended. */
+void net_wake(pthread_t thread);
+
+/* Waits until `fd` has one of `events` (poll(2); a negative fd: none), net_wake is called, a
+ * signal is handled, or `until` (net_now; INT64_MAX: for ever) has come. Returns the events, or 0. */
+short net_wait(int fd, short events, int64_t until);
+
+/* The same for `count` descriptors that are to become readable: returns a bit for each, or 0. */
+unsigned net_wait_any(const int *fds, int count, int64_t until);
+
+/* ---- Sockets ---- */
+
+/* Listens on every address that `host` stands for; "::" takes IPv4 too. With port 0 the system
+ * picks one, the same for all. Fills `fds` (NET_LISTENERS_MAX) and returns their count, or -1 with
+ * a text in `error` (NET_ERROR_MAX) and errno: EADDRINUSE or EACCES when the port is to blame. */
+int net_listen(const char *host, int port, int *fds, char *error);
+
+/* The local port of a socket. */
+int net_port(int fd);
+
+/* Accepts one connection: non-blocking, TCP_NODELAY. Returns it, or -1 and errno (EAGAIN: none). */
+int net_accept(int fd, struct sockaddr_storage *peer);
+
+/* Connects to host:port within `timeout_ms` (name look-up aside). Returns a socket as net_accept
+ * does, or -1 with a text in `error` (NET_ERROR_MAX). */
+int net_connect(const char *host, int port, int timeout_ms, char *error);
+
+/* Writes an address as text, without the port; an IPv4 address inside IPv6 as IPv4. */
+void net_address(const struct sockaddr_storage *address, char text[NET_ADDRESS_MAX]);
+
+/* ---- TLS ---- */
+
+/* Rules of the server: TLS 1.2 and up, no tickets, no renegotiation. Returns NULL with a text in
+ * `error` (NET_ERROR_MAX) when the files cannot be used. Freed with net_tls_free. */
+struct net_tls *net_tls_server(const char *cert_path, const char *key_path, char *error);
+
+/* Rules of a client that does not check certificates: for tests and measurements. */
+struct net_tls *net_tls_client(void);
+
+void net_tls_free(struct net_tls *tls);
+
+/* ---- Streams ---- */
+
+/* Makes a stream of a connected socket; takes `fd`, also when it fails. `tls` NULL: plain.
+ * Returns 0, or -1 when memory is out. */
+int net_open(struct net_stream *stream, int fd, struct net_tls *tls);
+
+/* Goes on with the TLS handshake. Returns 1 when done (plain: at once), 0 when it waits for
+ * read_wants, -1 when it failed. */
+int net_handshake(struct net_stream *stream);
+
+/* As read(2): > 0 bytes, 0 at the end, -1 and errno; EAGAIN: wait for read_wants. */
+ssize_t net_read(struct net_stream *stream, void *buf, size_t len);
+
+/* As write(2), perhaps fewer than `len` (> 0). -1 and errno EAGAIN: wait for write_wants, and then
+ * offer the same bytes again, no fewer of them, before anything else. */
+ssize_t net_write(struct net_stream *stream, const void *buf, size_t len);
+
+/* Says that no more will be written: close_notify in TLS, then FIN. */
+void net_finish(struct net_stream *stream);
+
+/* Closes the socket and frees what the stream holds. */
+void net_close(struct net_stream *stream);
+
+#endif

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * outbox.c - one client's way out, as outbox.h promises it.
+ *
+ * Entered by the client's own thread, by whoever pumps the room, and by whoever has a private
+ * message for it. Takes one lock, the client's write lock; under it only the ring's (a leaf). All
+ * I/O is non-blocking.
+ *
+ * A write that TLS refused was encrypted already: it must be offered again, with the same bytes and
+ * no fewer of them, before anything else. Nothing is copied aside for that: the same source is next
+ * again, because queued frames never overtake what was in the ring before them, and the ring keeps
+ * its bytes in place.
+ */
+#include "outbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json_msg.h"
+
+enum {
+    WRITE_MAX = 64 * 1024,  /* bytes offered in one write: more fall out of the cache */
+    TLS_RECORD_MAX = 16384, /* bytes of one refused write that TLS holds on to (RFC 8446 §5.1) */
+};
+
+struct outbox_item {
+    struct outbox_item *next;
+    struct frame *frame;
+    size_t sent;
+    uint64_t at; /* leaves when the position is here */
+    enum outbox_kind kind;
+};
+
+/* ---- Frames ---- */
+
+static struct frame *frame_alloc(size_t len)
+{
+    struct frame *frame = malloc(sizeof(*frame) + len);
+    if (!frame)
+        return NULL;
+    atomic_init(&frame->references, 1);
+    frame->len = len;
+    return frame;
+}
+
+struct frame *frame_new(int opcode, const void *payload, size_t len)
+{
+    unsigned char head[WS_HEAD_MAX];
+    size_t head_len = opcode < 0 ? 0 : ws_write_head(head, (enum ws_opcode)opcode, len);
+    struct frame *frame = frame_alloc(head_len + len);
+    if (!frame)
+        return NULL;
+    memcpy(frame->bytes, head, head_len);
+    if (len)
+        memcpy(frame->bytes + head_len, payload, len);
+    return frame;
+}
+
+static struct frame *frame_hold(struct frame *frame)
+{
+    atomic_fetch_add_explicit(&frame->references, 1, memory_order_relaxed);
+    return frame;
+}
+
+void frame_drop(struct frame *frame)
+{
+    if (frame && atomic_fetch_sub_explicit(&frame->references, 1, memory_order_acq_rel) == 1)
+        free(frame);
+}
+
+/* ---- The queue ---- */
+
+static size_t weight(const struct outbox_item *item)
+{
+    return item->kind == OUTBOX_MESSAGE ? item->frame->len : 0;
+}
+
+static bool push(struct outbox *out, enum outbox_kind kind, struct frame *frame, uint64_t at)
+{
+    struct outbox_item *item = malloc(sizeof(*item));
+    if (!item)
+        return false;
+    *item = (struct outbox_item){.frame = frame_hold(frame), .at = at, .kind = kind};
+    if (out->last)
+        out->last->next = item;
+    else
+        out->first = item;
+    out->last = item;
+    out->queued += weight(item);
+    return true;
+}
+
+static void pop(struct outbox *out)
+{
+    struct outbox_item *item = out->first;
+    out->first = item->next;
+    if (!out->first)
+        out->last = NULL;
+    out->queued -= weight(item);
+    frame_drop(item->frame);
+    free(item);
+}
+
+/* Whether bytes of the first item are on their way: sent, or held by TLS. */
+static bool begun(const struct outbox *out)
+{
+    const struct outbox_item *item = out->first;
+    return item && (item->sent || (out->offered && item->at <= out->position));
+}
+
+/* Drops all that waits but a first item that is on its way. */
+static void drop_waiting(struct outbox *out)
+{
+    struct outbox_item *keep = begun(out) ? out->first : NULL;
+    if (keep) {
+        out->first = keep->next;
+        out->queued -= weight(keep);
+        keep->next = NULL;
+    }
+    while (out->first)
+        pop(out);
+    out->first = out->last = keep;
+    out->queued = keep ? weight(keep) : 0;
+}
+
+/* Replaces the frame of that kind that waits. Returns false when none does. */
+static bool replace(struct outbox *out, enum outbox_kind kind, struct frame *frame)
+{
+    struct outbox_item *item = out->first;
+    if (item && begun(out))
+        item = item->next;
+    while (item && item->kind != kind)
+        item = item->next;
+    if (!item)
+        return false;
+    frame_drop(item->frame);
+    item->frame = frame_hold(frame);
+    return true;
+}
+
+static uint64_t stamp(const struct outbox *out)
+{
+    return out->ring ? ring_end(out->ring) : out->position;
+}
+
+/* ---- Ends ---- */
+
+/* The stream failed: nothing that waits will ever leave. The owner is woken to end it. */
+static void give_up(struct outbox *out)
+{
+    out->stream.broken = true;
+    out->ring = NULL;
+    out->offered = 0;
+    while (out->first)
+        pop(out);
+    out->blocked = false;
+    net_wake(out->owner);
+}
+
+/* What of the ring was begun, in the middle of a frame or held by TLS, must still be finished after
+ * the ring is let go: it is copied to the end of its last frame. */
+static bool keep_begun_ring(struct outbox *out)
+{
+    uint64_t until =
+        out->position + (out->offered < TLS_RECORD_MAX ? out->offered : TLS_RECORD_MAX);
+    while (out->frame_end < until)
+        out->frame_end += ring_frame_size(out->ring, out->frame_end);
+    if (out->frame_end == out->position)
+        return true;
+    size_t len = (size_t)(out->frame_end - out->position);
+    struct frame *rest = frame_alloc(len);
+    if (!rest)
+        return false;
+    ring_copy(out->ring, out->position, rest->bytes, len);
+    bool pushed = push(out, OUTBOX_MESSAGE, rest, out->position);
+    frame_drop(rest);
+    return pushed;
+}
+
+static bool push_close(struct outbox *out, int code, const char *reason)
+{
+    unsigned char bytes[WS_CLOSE_MAX];
+    size_t len = ws_write_close(bytes, code, reason);
+    struct frame *frame = frame_new(-1, bytes, len);
+    bool pushed = frame && push(out, OUTBOX_CLOSE, frame, stamp(out));
+    frame_drop(frame);
+    return pushed;
+}
+
+/* Closes a client that is behind, now: what was begun is finished, all else is dropped. The ring is
+ * free of it from here on. */
+static void close_slow(struct outbox *out, size_t lag, const char *reason)
+{
+    out->too_slow = true;
+    out->lag = lag;
+    drop_waiting(out);
+    bool kept = out->first || !out->ring || keep_begun_ring(out);
+    bool ended = out->first && out->first->kind == OUTBOX_CLOSE;
+    out->ring = NULL;
+    if (!kept || (!ended && !push_close(out, WS_CODE_TRY_LATER, reason)))
+        give_up(out);
+    out->closing = true;
+    net_wake(out->owner);
+}
+
+/* ---- Sending ---- */
+
+/* Takes the broadcast at the position out of the ring and puts it first in the queue, with a mark in
+ * place of its last brace. */
+static bool queue_history(struct outbox *out)
+{
+    static const char mark[] = JSON_HISTORY_END;
+    struct outbox_item *item = malloc(sizeof(*item));
+    size_t size = ring_frame_size(out->ring, out->position);
+    char *bytes = malloc(size + sizeof(mark));
+    struct frame *frame = NULL;
+    if (bytes) {
+        ring_copy(out->ring, out->position, bytes, size);
+        size_t head = ws_head_size((unsigned char *)bytes);
+        memcpy(bytes + size - 1, mark, sizeof(mark));
+        frame = frame_new(WS_TEXT, bytes + head, size - head - 1 + strlen(mark));
+    }
+    free(bytes);
+    if (!item || !frame) {
+        free(item);
+        frame_drop(frame);
+        return false;
+    }
+    *item = (struct outbox_item){.next = out->first, .frame = frame, .kind = OUTBOX_MESSAGE};
+    out->first = item;
+    if (!out->last)
+        out->last = item;
+    out->queued += weight(item);
+    out->position += size;
+    out->frame_end = out->position;
+    return true;
+}
+
+static bool item_is_due(const struct outbox *out)
+{
+    return out->first && out->first->at <= out->position;
+}
+
+/* What is to be sent next: a queued frame whose place is here, else the ring up to the place of the
+ * first queued frame. Returns 0 when nothing is. */
+static size_t next_bytes(struct outbox *out, const unsigned char **bytes)
+{
+    if (!item_is_due(out) && out->ring && out->position < out->history_end && !queue_history(out))
+        give_up(out);
+    const struct outbox_item *item = out->first;
+    if (item_is_due(out)) {
+        *bytes = item->frame->bytes + item->sent;
+        return item->frame->len - item->sent;
+    }
+    if (!out->ring)
+        return 0;
+    uint64_t until = ring_end(out->ring);
+    if (item && item->at < until)
+        until = item->at;
+    size_t len = ring_span(out->ring, out->position, until, bytes);
+    return len < WRITE_MAX ? len : WRITE_MAX;
+}
+
+/* Moves on by `n` bytes that were sent. */
+static void advance(struct outbox *out, size_t n)
+{
+    out->offered = 0;
+    if (!item_is_due(out)) {
+        out->position += n;
+        return;
+    }
+    out->first->sent += n;
+    if (out->first->sent < out->first->frame->len)
+        return;
+    if (out->first->kind == OUTBOX_CLOSE)
+        out->ring = NULL; /* RFC 6455 §5.5.1: nothing follows a Close frame */
+    pop(out);
+}
+
+static void refused(struct outbox *out, size_t len)
+{
+    if (errno != EAGAIN) {
+        give_up(out);
+        return;
+    }
+    out->blocked = true;
+    out->offered = out->stream.ssl ? len : 0;
+    if (!pthread_equal(pthread_self(), out->owner))
+        net_wake(out->owner);
+}
+
+/* Keeps a frame boundary at or behind the position. Heads are walked only after a write that stopped
+ * short: what was sent wholly ends at one. */
+static void settle(struct outbox *out)
+{
+    if (!out->ring || out->frame_end >= out->position)
+        return;
+    if (!out->blocked)
+        out->frame_end = out->position;
+    while (out->frame_end < out->position)
+        out->frame_end += ring_frame_size(out->ring, out->frame_end);
+}
+
+static void flush_locked(struct outbox *out)
+{
+    const unsigned char *bytes;
+    size_t len;
+    out->blocked = false;
+    while (!out->blocked && !out->stream.broken && (len = next_bytes(out, &bytes)) > 0) {
+        ssize_t n = net_write(&out->stream, bytes, len);
+        if (n < 0)
+            refused(out, len);
+        else
+            advance(out, (size_t)n);
+    }
+    settle(out);
+}
+
+/* How far behind a client may be: half the ring; while it still reads history, nearly all of it. */
+static size_t lag_max(const struct outbox *out)
+{
+    size_t size = out->ring->size;
+    return out->position < out->history_end ? size - size / 8 : size / 2;
+}
+
+/* ---- What others call ---- */
+
+void outbox_init(struct outbox *out, size_t queue_max)
+{
+    memset(out, 0, sizeof(*out));
+    pthread_mutex_init(&out->lock, NULL);
+    out->owner = pthread_self();
+    out->stream.fd = -1;
+    out->queue_max = queue_max;
+}
+
+void outbox_fini(struct outbox *out)
+{
+    while (out->first)
+        pop(out);
+    net_close(&out->stream);
+    pthread_mutex_destroy(&out->lock);
+}
+
+void outbox_attach(struct outbox *out, struct ring *ring, const struct ring_start *start)
+{
+    pthread_mutex_lock(&out->lock);
+    out->ring = ring;
+    out->position = out->frame_end = start->position;
+    out->history_end = start->end;
+    pthread_mutex_unlock(&out->lock);
+}
+
+void outbox_detach(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+    if (out->ring) {
+        drop_waiting(out);
+        if (!out->first && !keep_begun_ring(out))
+            give_up(out);
+        out->ring = NULL;
+    }
+    pthread_mutex_unlock(&out->lock);
+}
+
+static bool post_locked(struct outbox *out, enum outbox_kind kind, struct frame *frame)
+{
+    if (out->closing || out->stream.broken)
+        return false;
+    if (kind != OUTBOX_MESSAGE && replace(out, kind, frame))
+        return true;
+    size_t queued = out->queued + (kind == OUTBOX_MESSAGE ? frame->len : 0);
+    if (queued <= out->queue_max && push(out, kind, frame, stamp(out)))
+        return true;
+    close_slow(out, queued, "too slow: too many messages wait");
+    return false;
+}
+
+void outbox_post(struct outbox *out, enum outbox_kind kind, struct frame *frame)
+{
+    pthread_mutex_lock(&out->lock);
+    post_locked(out, kind, frame);
+    pthread_mutex_unlock(&out->lock);
+}
+
+void outbox_hold(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+}
+
+bool outbox_deliver(struct outbox *out, struct frame *frame)
+{
+    bool accepted = post_locked(out, OUTBOX_MESSAGE, frame);
+    if (!out->blocked)
+        flush_locked(out);
+    pthread_mutex_unlock(&out->lock);
+    return accepted;
+}
+
+void outbox_flush(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+    flush_locked(out);
+    pthread_mutex_unlock(&out->lock);
+}
+
+uint64_t outbox_pump(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+    if (!out->blocked)
+        flush_locked(out);
+    if (out->ring) {
+        size_t lag = (size_t)(ring_end(out->ring) - out->position);
+        if (lag > lag_max(out))
+            close_slow(out, lag, "too slow: more than half the room's buffer behind");
+    }
+    uint64_t position = out->ring ? out->position : UINT64_MAX;
+    pthread_mutex_unlock(&out->lock);
+    return position;
+}
+
+void outbox_close(struct outbox *out, int code, const char *reason)
+{
+    pthread_mutex_lock(&out->lock);
+    if (!out->closing && !out->stream.broken) {
+        if (!push_close(out, code, reason))
+            give_up(out);
+        out->closing = true;
+        if (!out->blocked)
+            flush_locked(out);
+        net_wake(out->owner);
+    }
+    pthread_mutex_unlock(&out->lock);
+}
+
+struct outbox_state outbox_state(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+    struct outbox_state state = {.events = out->blocked ? out->stream.write_wants : 0,
+                                 .closing = out->closing,
+                                 .too_slow = out->too_slow,
+                                 .broken = out->stream.broken};
+    pthread_mutex_unlock(&out->lock);
+    return state;
+}
+
+ssize_t outbox_read(struct outbox *out, void *buf, size_t len, bool *drained)
+{
+    pthread_mutex_lock(&out->lock);
+    ssize_t n = net_read(&out->stream, buf, len);
+    int saved = errno;
+    *drained = out->stream.drained;
+    pthread_mutex_unlock(&out->lock);
+    errno = saved;
+    return n;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * room.h - the rooms: who is in them, who hears what.
+ *
+ * The order of all locks, outermost first; no thread takes one while it holds a later one:
+ *   1 room list      which rooms there are
+ *   2 room members   who is in a room; held for a pump round, a join, a leave
+ *   3 room names     name -> member, for private messages; never held across I/O
+ *   4 write lock     one per client (outbox.h)
+ *   5 ring           the end of a room's ring (ring.h), a leaf
+ *
+ * A broadcast is appended to the room's ring, once. Then somebody pumps: walks the members and
+ * moves each of them to the end of the ring.
+ */
+#ifndef ROOM_H
+#define ROOM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "json_msg.h"
+#include "name.h"
+#include "outbox.h"
+
+struct room;
+
+enum { ROOM_EPOCH_MAX = 33 }; /* an epoch as hexadecimal text, with its NUL */
+
+/* Who is in a room. Belongs to its client's thread; others see it between join and leave. */
+struct member {
+    struct outbox *out;            /* [I] borrowed */
+    struct room *room;             /* [t] NULL: in none */
+    char name[NAME_MAX_BYTES + 1]; /* [I] as it was given */
+    char *fold, *quoted;           /* [I] name_fold and json_quote of it */
+    int64_t presence_due;          /* [t] when this thread owes the room a list; INT64_MAX: never */
+};
+
+/* What a client asks for when it joins. */
+struct room_request {
+    const char *room, *name;
+    bool v2;           /* welcome it with Joined and history, not with ServerName alone */
+    const char *epoch; /* NULL, or resume after the Id `after` of this epoch */
+    uint64_t after;
+};
+
+/* Readies the main room. `config` outlives the rooms. Returns 0, or -1 when memory is out. */
+int rooms_init(const struct config *config);
+
+/* Refuses all joins from here on; nobody lingers in a room he has left. */
+void rooms_stop(void);
+
+/* Frees the main room, when nobody is in it any more. */
+void rooms_fini(void);
+
+/* Enters a room, making it if need be, and queues the welcome; room_pump sends it. Returns NULL and
+ * fills *member, or the code of an Error (see docs/PROTOCOL.md) with *why for people. */
+const char *room_join(struct member *member, struct outbox *out, const struct room_request *request,
+                      const char **why);
+
+/* Leaves: when it returns, no other thread knows the member or its outbox. */
+void room_leave(struct member *member);
+
+/* The last of it, once the connection has ended: pays what member->presence_due owes (waits until
+ * then), lets the room go and frees the member's strings. Also due after a join that failed. */
+void room_forget(struct member *member);
+
+/* Appends a Broadcast of that member. Returns false when memory is out. room_pump sends it. */
+bool room_broadcast(struct member *member, const struct json_object *message);
+
+/* Sends a PrivateMessage to the member named `target`. Returns NULL, or the code of an Error. */
+const char *room_private(struct member *member, const char *target,
+                         const struct json_object *message);
+
+/* Whether somebody of that name is in the member's room. */
+bool room_has(struct member *member, const char *target);
+
+/* One round: moves every member to the end of the ring. If another thread is at it, that one
+ * carries on and this one has nothing to do. Returns whether the room needs another round: then
+ * look after your own client first, without waiting, and call again. */
+bool room_pump(struct room *room);
+
+/* Publishes the list of who is online if it is still owed; called at member->presence_due. */
+void room_presence(struct member *member);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ws_echo.c - echoes text and binary messages of up to 16 MiB through the server's own ws.c, http.c,
+ * net.c and read loop (conn.c), so that outside conformance suites can be pointed at them.
+ *
+ *   ws_echo [--port N] [--tls]     loopback only; port 0 (the default) is any free one, printed
+ *
+ * With --tls it makes a key and a certificate for itself, in a folder that it removes.
+ */
+#include <getopt.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../cert.h"
+#include "../conn.h"
+#include "../net.h"
+
+enum { MESSAGE_MAX = 16 * 1024 * 1024, STACK_BYTES = 256 * 1024 };
+
+static const struct conn_limits limits = {
+    .max_message = MESSAGE_MAX,
+    .queue_max = 4 * MESSAGE_MAX,
+    .handshake_ms = 10000,
+    .ping_ms = 60000,
+};
+
+static struct net_tls *tls;
+
+static void echo(struct conn *conn)
+{
+    struct ws_event event;
+    for (;;) {
+        int found = conn_next(conn, &event);
+        if (found < 0) {
+            conn_close(conn, event.code, event.why);
+            return;
+        }
+        if (found > 0)
+            conn_send(conn, event.opcode, event.payload, event.len);
+        else if (conn_wait(conn, INT64_MAX) < 0)
+            return;
+    }
+}
+
+static void *echo_main(void *argument)
+{
+    struct http_request request;
+    struct conn conn;
+    if (conn_init(&conn, (int)(intptr_t)argument, tls, &limits) == 0 &&
+        conn_handshake(&conn, "echo", &request) == 0) {
+        if (request.upgrade) {
+            conn_upgrade(&conn, &request, NULL);
+            echo(&conn);
+        } else {
+            char page[HTTP_RESPONSE_MAX];
+            conn_respond(&conn, page, http_write_page(page));
+        }
+    }
+    conn_finish(&conn);
+    conn_fini(&conn);
+    return NULL;
+}
+
+/* A certificate as the server would make it on its first start. */
+static struct net_tls *make_tls(void)
+{
+    char folder[] = "/tmp/ws_echo.XXXXXX", cert[64], key[64];
+    char fingerprint[CERT_FINGERPRINT_MAX], error[CONFIG_ERROR_MAX] = "no folder";
+    char host[] = "127.0.0.1";
+    bool made;
+    struct net_tls *made_tls = NULL;
+    if (!mkdtemp(folder))
+        return NULL;
+    snprintf(cert, sizeof(cert), "%s/cert.pem", folder);
+    snprintf(key, sizeof(key), "%s/key.pem", folder);
+    struct config config = {.SSL = true, .SSL_Cert = cert, .SSL_Key = key, .server_ip = host};
+    if (cert_prepare(&config, &made, fingerprint, error) == 0)
+        made_tls = net_tls_server(cert, key, error);
+    if (!made_tls)
+        fprintf(stderr, "ws_echo: %s\n", error);
+    unlink(cert);
+    unlink(key);
+    rmdir(folder);
+    return made_tls;
+}
+
+static void accept_forever(int listener)
+{
+    struct sockaddr_storage peer;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    for (;;) {
+        if (!net_wait_any(&listener, 1, INT64_MAX))
+            continue;
+        int fd = net_accept(listener, &peer);
+        if (fd >= 0 && pthread_create(&thread, &attributes, echo_main, (void *)(intptr_t)fd) != 0)
+            close(fd);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option known[] = {{"port", required_argument, NULL, 'p'},
+                                          {"tls", no_argument, NULL, 't'},
+                                          {NULL, 0, NULL, 0}};
+    char error[NET_ERROR_MAX];
+    int listeners[NET_LISTENERS_MAX], option, port = 0;
+    bool with_tls = false;
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        if (option == 'p')
+            port = atoi(optarg);
+        else if (option == 't')
+            with_tls = true;
+        else
+            return 2;
+    }
+    net_wake_init();
+    if (with_tls && !(tls = make_tls()))
+        return 1;
+    if (net_listen("127.0.0.1", port, listeners, error) < 0) {
+        fprintf(stderr, "ws_echo: port %d: %s\n", port, error);
+        return 1;
+    }
+    printf("listening on 127.0.0.1:%d\n", net_port(listeners[0]));
+    fflush(stdout);
+    accept_forever(listeners[0]);
+    return 0;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ws.h - WebSocket frames and the handshake key (RFC 6455 §4.2.2, §5, §7, §8.1).
+ *
+ * Pure: bytes in, bytes out. No I/O, no locks; a reader belongs to one thread at a time.
+ */
+#ifndef WS_H
+#define WS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum ws_opcode {
+    WS_CONTINUATION = 0x0,
+    WS_TEXT = 0x1,
+    WS_BINARY = 0x2,
+    WS_CLOSE = 0x8,
+    WS_PING = 0x9,
+    WS_PONG = 0xA,
+};
+
+/* Status codes of the Close frame (RFC 6455 §7.4.1). */
+enum ws_code {
+    WS_CODE_NORMAL = 1000,
+    WS_CODE_GOING_AWAY = 1001,
+    WS_CODE_PROTOCOL = 1002,
+    WS_CODE_UNSUPPORTED = 1003,
+    WS_CODE_NONE = 1005, /* never sent: the Close frame that came had no code */
+    WS_CODE_BAD_UTF8 = 1007,
+    WS_CODE_POLICY = 1008,
+    WS_CODE_TOO_BIG = 1009,
+    WS_CODE_TRY_LATER = 1013, /* IANA registry: too slow, or the server is full */
+};
+
+enum {
+    WS_HEAD_MAX = 14,       /* bytes of a frame head with its mask */
+    WS_CONTROL_MAX = 125,   /* payload of a control frame (§5.5) */
+    WS_CLOSE_MAX = 2 + 2 + 123, /* a whole unmasked Close frame */
+    WS_ACCEPT_MAX = 29,     /* Sec-WebSocket-Accept with its NUL */
+    WS_FRAGMENT_SIZE = 64,  /* what the fragments of a message must average; see ws_reader_init */
+};
+
+/* How far into a UTF-8 sequence a text is. */
+struct ws_utf8 {
+    unsigned char left;      /* continuation bytes still to come */
+    unsigned char low, high; /* bounds of the next one */
+};
+
+/* ---- Reading ---------------------------------------------------------------------------------
+ * A reader joins what arrives into messages, in one buffer and in place: a frame that is whole is
+ * unmasked where it lies, a fragment is moved down to the ones before it. Masking, UTF-8 and every
+ * rule about heads are checked as the bytes arrive, not when a frame ends.
+ *
+ *   buf |....| message so far |....| raw bytes, not looked at |.......|
+ *            ^message               ^raw                       ^end    ^cap
+ */
+struct ws_reader {
+    unsigned char *buf;
+    size_t cap, end, raw;
+    size_t message, message_len;
+    size_t max_message;    /* longer is closed with 1009 */
+    uint64_t frame_left;   /* payload bytes of the present frame still to come */
+    uint64_t fragments;    /* data frames of the present message */
+    unsigned char mask[4]; /* as it applies to the next payload byte */
+    unsigned char opcode;  /* of the present frame */
+    unsigned char kind;    /* WS_TEXT or WS_BINARY while a message is open, else 0 */
+    bool fin, in_frame;
+    bool masked;           /* what the peer must send: a client's frames are masked (§5.1) */
+    struct ws_utf8 utf8;   /* of the present text message */
+};
+
+/* What ws_next found. `payload` lies in the reader's buffer and holds until the next call of
+ * ws_space or ws_next. */
+struct ws_event {
+    enum ws_opcode opcode;  /* WS_TEXT, WS_BINARY: a whole message; WS_PING, WS_PONG, WS_CLOSE */
+    unsigned char *payload; /* of a Close frame: the reason, without the code */
+    size_t len;
+    int code;               /* WS_CLOSE: the code received, or WS_CODE_NONE */
+    const char *why;        /* after -1: what the peer did wrong; `code` says what to close with */
+};
+
+/* Makes an empty reader for messages of up to `max_message` bytes. `masked`: the peer is a client.
+ * A message in more than 16 + max_message / WS_FRAGMENT_SIZE frames is closed with 1008.
+ * It allocates nothing until ws_space, and then no more than what arrived calls for. */
+void ws_reader_init(struct ws_reader *reader, size_t max_message, bool masked);
+
+/* Frees the buffer. The reader may be used again as after ws_reader_init. */
+void ws_reader_fini(struct ws_reader *reader);
+
+/* Where the next bytes from the peer go: at least one byte, at *space. Returns how many, or 0 when
+ * memory is out. */
+size_t ws_space(struct ws_reader *reader, unsigned char **space);
+
+/* Says that `n` bytes were put there. */
+void ws_fed(struct ws_reader *reader, size_t n);
+
+/* The bytes that were fed and not looked at yet, for who reads an HTTP head before the frames. */
+size_t ws_peek(const struct ws_reader *reader, unsigned char **bytes);
+
+/* Takes `n` of them away. */
+void ws_skip(struct ws_reader *reader, size_t n);
+
+/* Gives the memory back when nothing is in it; called before a long wait. */
+void ws_rest(struct ws_reader *reader);
+
+/* Takes the next event out of what was fed. Returns 1 and *event, 0 when more bytes are needed, or
+ * -1 when the peer broke a rule: event->code and event->why say which. After -1, and after a
+ * WS_CLOSE event, the connection is over (§5.5.1, §7.1.7): what follows is not to be read. */
+int ws_next(struct ws_reader *reader, struct ws_event *event);
+
+/* ---- Writing: a server's frames, not masked, never fragmented -------------------------------- */
+
+/* Writes the head of a final frame with a payload of `len` bytes (§5.2). Returns its length: 2, 4
+ * or 10. `out` has room for WS_HEAD_MAX bytes. */
+size_t ws_write_head(unsigned char *out, enum ws_opcode opcode, size_t len);
+
+/* Writes a whole Close frame (§5.5.1). `code` WS_CODE_NONE: without code and reason. A reason
+ * longer than 123 bytes is cut at a character. Returns its length, at most WS_CLOSE_MAX. */
+size_t ws_write_close(unsigned char *out, int code, const char *reason);
+
+/* The length of an unmasked frame's head, from its first two bytes: 2, 4 or 10. */
+size_t ws_head_size(const unsigned char *head);
+
+/* The length of a whole unmasked frame, head included, from its first bytes: 10 of them, or all
+ * there are if the frame is shorter. */
+size_t ws_frame_size(const unsigned char *head);
+
+/* ---- Handshake -------------------------------------------------------------------------------*/
+
+/* Computes Sec-WebSocket-Accept from the 24 characters of Sec-WebSocket-Key (§4.2.2, 5.4). */
+void ws_accept_key(const char *key, char accept[WS_ACCEPT_MAX]);
+
+#endif
