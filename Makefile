@@ -64,11 +64,14 @@ test:
 	$(Q)$(MAKE) --no-print-directory units e2e
 
 units: $(UNITS)
-	$(Q)for unit in $(UNITS); do $$unit 2>$$unit.log || { cat $$unit.log; exit 1; }; tail -n 1 $$unit.log; done
+	$(Q)for unit in $(UNITS); do \
+		$$unit >$$unit.log 2>&1 || { cat $$unit.log; exit 1; }; \
+		echo "  OK  $$unit: $$(grep -c '  OK' $$unit.log) tests"; \
+	done
 
 e2e: $(SERVER) $(ECHO) $(LOAD)
 	$(Q)RAGNAROK=$(abspath $(SERVER)) WS_ECHO=$(abspath $(ECHO)) LOAD=$(abspath $(LOAD)) SAN=$(SAN) \
-		tools/python -m pytest -q -n 4 tests $(ARGS)
+		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.1,1) tools/python -m pytest -q -n 4 tests $(ARGS)
 
 ws_echo: $(ECHO)
 load: $(LOAD)

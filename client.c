@@ -239,11 +239,10 @@ static void say(struct client *client, char *json, size_t len)
 }
 
 static void say_error(struct client *client, const char *code, const char *text,
-                      const struct json_object *about, const char *target)
+                      const struct json_object *about)
 {
     size_t len = 0;
-    const struct json_field *ref = about ? json_find(about, "Ref") : NULL;
-    char *json = json_error(code, text, ref, target, &len);
+    char *json = json_error(code, text, about, &len);
     say(client, json, len);
     log_event(LOG_LEVEL_DEBUG, "error_sent", "client=%llu code=%s",
               (unsigned long long)client->number, code);
@@ -260,7 +259,7 @@ static void say_missing(struct client *client, const struct json_object *message
         snprintf(text, sizeof(text), "\"%s\" must be a string, not %s", name, json_kind(field));
     else
         snprintf(text, sizeof(text), "\"%s\" is missing", name);
-    say_error(client, "missing_field", text, message, NULL);
+    say_error(client, "missing_field", text, message);
 }
 
 static bool is_string(const struct json_field *field)
@@ -275,7 +274,7 @@ static bool parse(struct client *client, const struct ws_event *event, struct js
     if (json_parse(message, (const char *)event->payload, event->len, &error) == 0)
         return true;
     snprintf(text, sizeof(text), "not acceptable JSON at byte %zu: %s", error.offset, error.why);
-    say_error(client, "bad_json", text, NULL, NULL);
+    say_error(client, "bad_json", text, NULL);
     return false;
 }
 
@@ -298,7 +297,7 @@ static bool read_target(struct client *client, const struct json_object *message
         return false;
     }
     if (json_string(field, target, NAME_MAX_BYTES + 1) < 0) {
-        say_error(client, "unknown_user", "nobody of that name is here", message, NULL);
+        say_error(client, "unknown_user", "nobody of that name is here", message);
         return false;
     }
     return true;
@@ -315,11 +314,10 @@ static void on_private(struct client *client, const struct json_object *message)
         return;
     }
     const char *code = room_private(&client->member, target, message);
-    const struct json_field *ref = json_find(message, "Ref");
     if (code) {
-        say_error(client, code, "nobody of that name is here", message, target);
-    } else if (ref) {
-        char *json = json_delivered(target, ref, &len);
+        say_error(client, code, "nobody of that name is here", message);
+    } else if (json_find(message, "Ref")) {
+        char *json = json_delivered(message, &len);
         say(client, json, len);
     }
 }
@@ -331,7 +329,7 @@ static void on_get_keys(struct client *client, const struct json_object *message
     if (!read_target(client, message, target))
         return;
     if (!room_has(&client->member, target)) {
-        say_error(client, "unknown_user", "nobody of that name is here", message, target);
+        say_error(client, "unknown_user", "nobody of that name is here", message);
         return;
     }
     char *json = json_user_keys(target, &len);
@@ -367,7 +365,7 @@ static void hear(struct client *client, const struct ws_event *event)
         }
     }
     say_error(client, "unknown_type", "no message of that msgType is for a client to send",
-              &message, NULL);
+              &message);
 }
 
 /* ---- Joining ---- */
@@ -408,7 +406,7 @@ static bool join(struct client *client, const char *name, size_t len, struct roo
     char copy[NAME_MAX_BYTES + 1];
     const char *why = name_check(name, len);
     if (why) {
-        say_error(client, "bad_name", why, about, NULL);
+        say_error(client, "bad_name", why, about);
         return false;
     }
     memcpy(copy, name, len);
@@ -419,7 +417,7 @@ static bool join(struct client *client, const char *name, size_t len, struct roo
     const char *code = room_join(&client->member, &client->conn.out, request, &why);
     if (code) {
         room_forget(&client->member);
-        say_error(client, code, why, about, NULL);
+        say_error(client, code, why, about);
         return false;
     }
     client->joined = client->to_pump = true;
@@ -442,7 +440,7 @@ static bool check_password(struct client *client, const char *password, size_t l
         net_address(&client->peer, address);
     log_event(LOG_LEVEL_WARN, "wrong_password", "address=%s client=%llu", address,
               (unsigned long long)client->number);
-    say_error(client, "wrong_password", "the password is wrong", about, NULL);
+    say_error(client, "wrong_password", "the password is wrong", about);
     return false;
 }
 
@@ -488,8 +486,7 @@ static bool read_resume(struct client *client, const struct json_object *message
                 (part = json_find(&resume, "After")) && json_number(part, &request->after) == 0;
     if (!good) {
         say_error(client, "missing_field",
-                  "\"Resume\" must be {\"Epoch\":a string,\"After\":a whole number}", message,
-                  NULL);
+                  "\"Resume\" must be {\"Epoch\":a string,\"After\":a whole number}", message);
         return false;
     }
     if (json_string(json_find(&resume, "Epoch"), epoch, ROOM_EPOCH_MAX) >= 0)
@@ -507,7 +504,7 @@ static bool join_by_message(struct client *client, const struct ws_event *event)
         return false;
     const struct json_field *field = json_find(&message, "msgType");
     if (!is_string(field) || json_string(field, type, sizeof(type)) < 0 || strcmp(type, "Join")) {
-        say_error(client, "unknown_type", "the first message must be a Join", &message, NULL);
+        say_error(client, "unknown_type", "the first message must be a Join", &message);
         return false;
     }
     field = json_find(&message, "Password");
@@ -521,8 +518,7 @@ static bool join_by_message(struct client *client, const struct ws_event *event)
     }
     len = json_string(field, text, sizeof(text));
     if (len < 0) { /* far too long, or with U+0000 in it */
-        say_error(client, "bad_name", "a name must have 1 to 32 visible characters", &message,
-                  NULL);
+        say_error(client, "bad_name", "a name must have 1 to 32 visible characters", &message);
         return false;
     }
     return read_resume(client, &message, &request, epoch) &&
@@ -618,7 +614,7 @@ static void end(struct client *client)
     if (client->joined)
         room_leave(&client->member);
     if (client->end_code == WS_CODE_TOO_BIG)
-        say_error(client, "too_long", client->end_why, NULL, NULL);
+        say_error(client, "too_long", client->end_why, NULL);
     if (client->end_code)
         conn_close(&client->conn, client->end_code, client->end_why);
     conn_finish(&client->conn);

@@ -177,8 +177,10 @@ static void charge(struct conn *conn, size_t len)
     int64_t other = take(&conn->bytes, limits->bytes, 4 * limits->bytes, (double)len);
     if (other > pause)
         pause = other;
-    if (pause)
-        conn->unread_until = net_now() + pause;
+    if (!pause)
+        return;
+    conn->unread_until = net_now() + pause;
+    conn->heard = conn->unread_until; /* until then it is we who are silent */
 }
 
 static bool over_rate(const struct conn *conn)

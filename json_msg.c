@@ -644,16 +644,18 @@ static bool add_integer(cJSON *message, const char *name, uint64_t number)
     return cJSON_AddRawToObject(message, name, digits);
 }
 
-/* Adds a client's Ref as it was written, if there is one. */
-static bool add_ref(cJSON *message, const struct json_field *ref)
+/* Adds a field of what a client said as it was written, if it is there. */
+static bool add_echo(cJSON *message, const struct json_object *about, const char *name)
 {
-    if (!ref)
+    const struct json_field *field = about ? json_find(about, name) : NULL;
+
+    if (!field)
         return true;
-    struct sink copy = {.len = ref->value_len};
+    struct sink copy = {.len = field->value_len};
     if (!sink_open(&copy))
         return false;
-    put(&copy, ref->value, ref->value_len);
-    bool ok = cJSON_AddRawToObject(message, "Ref", copy.out);
+    put(&copy, field->value, field->value_len);
+    bool ok = cJSON_AddRawToObject(message, name, copy.out);
     cJSON_free(copy.out);
     return ok;
 }
@@ -699,21 +701,20 @@ char *json_joined(const struct json_joined *joined, size_t *len)
     return finish(message, ok, len);
 }
 
-char *json_error(const char *code, const char *text, const struct json_field *ref,
-                 const char *target, size_t *len)
+char *json_error(const char *code, const char *text, const struct json_object *about, size_t *len)
 {
     cJSON *message = new_message("Error");
     bool ok = cJSON_AddStringToObject(message, "Code", code) &&
-              cJSON_AddStringToObject(message, "text", text) && add_ref(message, ref) &&
-              (!target || cJSON_AddStringToObject(message, "TgtUser", target));
+              cJSON_AddStringToObject(message, "text", text) && add_echo(message, about, "Ref") &&
+              add_echo(message, about, "TgtUser");
 
     return finish(message, ok, len);
 }
 
-char *json_delivered(const char *target, const struct json_field *ref, size_t *len)
+char *json_delivered(const struct json_object *about, size_t *len)
 {
     cJSON *message = new_message("Delivered");
-    bool ok = cJSON_AddStringToObject(message, "TgtUser", target) && add_ref(message, ref);
+    bool ok = add_echo(message, about, "TgtUser") && add_echo(message, about, "Ref");
 
     return finish(message, ok, len);
 }

@@ -99,10 +99,13 @@ struct json_joined {
 };
 char *json_joined(const struct json_joined *joined, size_t *len);
 
-/* `ref` (a field, echoed as written) and `target` may be NULL: then they are absent. */
-char *json_error(const char *code, const char *text, const struct json_field *ref,
-                 const char *target, size_t *len);
-char *json_delivered(const char *target, const struct json_field *ref, size_t *len);
+/* `about` is the message that was wrong, or NULL: its Ref and TgtUser, where it has them, are echoed
+ * as they were written. */
+char *json_error(const char *code, const char *text, const struct json_object *about, size_t *len);
+
+/* `about` is the PrivateMessage that was delivered, echoed likewise. */
+char *json_delivered(const struct json_object *about, size_t *len);
+
 char *json_user_keys(const char *user, size_t *len);
 
 /* OnlineUsers from `count` names that json_quote made. */

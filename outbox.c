@@ -139,9 +139,16 @@ static bool replace(struct outbox *out, enum outbox_kind kind, struct frame *fra
     return true;
 }
 
-static uint64_t stamp(const struct outbox *out)
+/* Where a frame that is queued now leaves: behind all that was said in the room so far. A list of
+ * who is online comes right after history; only not where TLS holds on to bytes of the ring. */
+static uint64_t stamp(const struct outbox *out, enum outbox_kind kind)
 {
-    return out->ring ? ring_end(out->ring) : out->position;
+    bool ring_offered = out->offered && !begun(out);
+    if (!out->ring)
+        return out->position;
+    if (kind == OUTBOX_PRESENCE && out->position <= out->history_end && !ring_offered)
+        return out->history_end;
+    return ring_end(out->ring);
 }
 
 /* ---- Ends ---- */
@@ -183,7 +190,7 @@ static bool push_close(struct outbox *out, int code, const char *reason)
     unsigned char bytes[WS_CLOSE_MAX];
     size_t len = ws_write_close(bytes, code, reason);
     struct frame *frame = frame_new(-1, bytes, len);
-    bool pushed = frame && push(out, OUTBOX_CLOSE, frame, stamp(out));
+    bool pushed = frame && push(out, OUTBOX_CLOSE, frame, stamp(out, OUTBOX_CLOSE));
     frame_drop(frame);
     return pushed;
 }
@@ -371,7 +378,7 @@ static bool post_locked(struct outbox *out, enum outbox_kind kind, struct frame 
     if (kind != OUTBOX_MESSAGE && replace(out, kind, frame))
         return true;
     size_t queued = out->queued + (kind == OUTBOX_MESSAGE ? frame->len : 0);
-    if (queued <= out->queue_max && push(out, kind, frame, stamp(out)))
+    if (queued <= out->queue_max && push(out, kind, frame, stamp(out, kind)))
         return true;
     close_slow(out, queued, "too slow: too many messages wait");
     return false;

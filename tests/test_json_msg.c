@@ -797,9 +797,6 @@ static void a_stamp_ends_a_message(void **state)
     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"     \
     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
 
-static const char ref_value[] = "{\"n\": 9007199254740993}";
-static const struct json_field ref = {.value = ref_value, .value_len = sizeof ref_value - 1};
-
 static char *make_quote(size_t *len)
 {
     char *text = json_quote("a\"b\\c/\n\x01\xC3\xA9\x7F");
@@ -853,17 +850,31 @@ static char *make_joined_first(size_t *len)
 
 static char *make_error(size_t *len)
 {
-    return json_error("bad_json", "at byte 7: a colon is missing", NULL, NULL, len);
+    return json_error("bad_json", "at byte 7: a colon is missing", NULL, len);
 }
+
+/* What it is about is echoed as it was written: a number of 17 digits, an escape, a space. */
+static const char about[] = "{\"text\":\"hi\",\"Ref\":{\"n\": 9007199254740993},"
+                            "\"TgtUser\":\"b\\u006fb\"}";
 
 static char *make_full_error(size_t *len)
 {
-    return json_error("unknown_user", "nobody here is called bob", &ref, "bob", len);
+    struct parsed parsed;
+
+    parse_good(&parsed, about);
+    char *text = json_error("unknown_user", "nobody here is called bob", &parsed.object, len);
+    drop(&parsed);
+    return text;
 }
 
 static char *make_delivered(size_t *len)
 {
-    return json_delivered("bob", &ref, len);
+    struct parsed parsed;
+
+    parse_good(&parsed, about);
+    char *text = json_delivered(&parsed.object, len);
+    drop(&parsed);
+    return text;
 }
 
 static char *make_user_keys(size_t *len)
@@ -913,8 +924,8 @@ static const struct maker {
                  "\"text\":\"at byte 7: a colon is missing\"}"},
     {make_full_error, "{\"msgType\":\"Error\",\"Code\":\"unknown_user\","
                       "\"text\":\"nobody here is called bob\","
-                      "\"Ref\":{\"n\": 9007199254740993},\"TgtUser\":\"bob\"}"},
-    {make_delivered, "{\"msgType\":\"Delivered\",\"TgtUser\":\"bob\","
+                      "\"Ref\":{\"n\": 9007199254740993},\"TgtUser\":\"b\\u006fb\"}"},
+    {make_delivered, "{\"msgType\":\"Delivered\",\"TgtUser\":\"b\\u006fb\","
                      "\"Ref\":{\"n\": 9007199254740993}}"},
     {make_user_keys, "{\"msgType\":\"UserKeys\",\"User\":\"bob\"}"},
     {make_online_users, "{\"msgType\":\"OnlineUsers\","

@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: MIT
+"""What the end-to-end tests share: a server of one's own, and two kinds of client.
+
+`Server` runs the real binary in a folder of its own on a free port. `Peer` is a client of the
+chatroom through python3-websockets, which nobody here wrote. `Raw` is a bare socket that can also
+send what no proper client would. Nothing sleeps so that something may happen: every wait is for a
+condition, and for PATIENCE at the most.
+
+RAGNAROK         the command to test; default: ./ragnarok of this repository
+TEST_TIME_SCALE  stretches every wait, for sanitizers and slow machines; default: 1
+"""
+import asyncio
+import functools
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import websockets
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = shlex.split(os.environ.get("RAGNAROK", str(ROOT / "ragnarok")))
+SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
+PATIENCE = 10 * SCALE
+
+V2 = "ragnarok.v2"
+PASSWORD = "open-sesame-4711"
+SETTINGS = {
+    "SSL": False,
+    "SSL_Cert": "self-signed.crt",
+    "SSL_Key": "self-signed.pem",
+    "server_ip": "127.0.0.1",
+    "server_port": 0,
+    "server_name": "Ks",
+    "server_password": PASSWORD,
+}
+
+ADDRESS = re.compile(r"wss?://\S+:(\d+)/")
+SANITIZER = re.compile(r"Sanitizer: |runtime error: |ERROR SUMMARY: [1-9]")  # and valgrind's
+SECRET_MIN = 6  # a shorter one may stand in a log line by chance
+
+
+def strict_loads(text):
+    """Parses JSON, and refuses an object that names a field twice."""
+
+    def unique(pairs):
+        names = [name for name, _ in pairs]
+        assert len(names) == len(set(names)), f"a field stands twice in {text}"
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def wait_until(condition, what, patience=PATIENCE):
+    """Polls `condition` until it gives something true, and returns that."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {patience:.0f} s in vain for {what}"
+        time.sleep(0.01)
+
+
+def scenario(test):
+    """Makes a test of a coroutine; whoever is still connected at its end is cut off."""
+
+    async def whole(*arguments, **fixtures):
+        try:
+            await asyncio.wait_for(test(*arguments, **fixtures), 6 * PATIENCE)
+        finally:
+            for peer in Peer.opened:
+                peer.socket.transport.abort()
+            Peer.opened.clear()
+
+    @functools.wraps(test)
+    def run(*arguments, **fixtures):
+        asyncio.run(whole(*arguments, **fixtures))
+
+    return run
+
+
+# ---- The server ----------------------------------------------------------------------------------
+
+
+class Server:
+    """The binary, running in `folder` with the settings above and what `changes` make of them."""
+
+    def __init__(self, folder, **changes):
+        settings = {**SETTINGS, **changes}
+        settings = {key: value for key, value in settings.items() if value is not None}
+        self.folder, self.tls = folder, settings["SSL"]
+        self.config = folder / "config.json"
+        self.certificate = folder / settings["SSL_Cert"]
+        self.key = folder / settings["SSL_Key"]
+        self.config.write_text(json.dumps(settings, indent=4))
+        self.secrets = {settings["server_password"]}
+        self.expected_status = 0
+        with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
+            self.process = subprocess.Popen(
+                [*COMMAND, "-c", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+        self.pid = self.process.pid
+        try:
+            self.port = int(self.wait_printed(ADDRESS).group(1))
+        except AssertionError:
+            self.process.kill()
+            raise
+
+    def printed(self):
+        return (self.folder / "stdout").read_text(errors="replace")
+
+    def log(self):
+        return (self.folder / "stderr").read_text(errors="replace")
+
+    def wait_printed(self, pattern):
+        """Waits until `pattern` stands on standard output and returns the match."""
+
+        def look():
+            match = re.search(pattern, self.printed())
+            assert match or self.process.poll() is None, f"the server ended: {self.log()}"
+            return match
+
+        return wait_until(look, f"{pattern!r} on standard output, which says: {self.printed()}")
+
+    def url(self, path="/", host="127.0.0.1"):
+        return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{path}"
+
+    def tls_context(self):
+        """What a client needs that trusts this server's certificate and no other; None if plain."""
+        return ssl.create_default_context(cafile=self.certificate) if self.tls else None
+
+    def keep_secret(self, text):
+        self.secrets.add(text)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait_end(self, patience=PATIENCE):
+        """Waits until the process has ended and returns its exit status."""
+        return self.process.wait(patience)
+
+    def finish(self):
+        """Ends the server as its operator would, and holds it to what it promises everyone."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        try:
+            status = self.wait_end(2 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        said = self.printed() + self.log()
+        assert not SANITIZER.search(said), said
+        if self.expected_status is not None:
+            assert status == self.expected_status, said
+        for secret in self.secrets:
+            assert len(secret) < SECRET_MIN or secret not in said, f"{secret!r} was logged"
+
+
+def run(*arguments, folder, patience=PATIENCE):
+    """Runs the binary to its end; returns exit status, standard output and standard error."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        check=False,
+    )
+    assert not SANITIZER.search(done.stderr), done.stderr
+    return done
+
+
+# ---- A client of the chatroom --------------------------------------------------------------------
+
+
+class Peer:
+    """One connection through websockets. `users` is the latest OnlineUsers that was read."""
+
+    opened = []
+
+    def __init__(self, server, connection):
+        self.server, self.socket = server, connection
+        self.users = None
+        self.joined, self.history = None, []
+        Peer.opened.append(self)
+
+    @classmethod
+    async def open(cls, server, path="/", protocols=(V2,), url=None, **options):
+        connection = await websockets.connect(
+            url or server.url(path),
+            ssl=server.tls_context(),
+            subprotocols=list(protocols) or None,
+            compression=None,
+            ping_interval=None,
+            max_size=None,
+            max_queue=None,
+            open_timeout=PATIENCE,
+            close_timeout=PATIENCE,
+            **options,
+        )
+        return cls(server, connection)
+
+    async def send_text(self, text):
+        """Sends a frame as it is written here."""
+        await self.socket.send(text)
+
+    async def send(self, msg_type, **fields):
+        """Sends a message; what it says is a secret between people."""
+        for name in ("text", "Password"):
+            if isinstance(fields.get(name), str):
+                self.server.keep_secret(fields[name])
+        await self.send_text(json.dumps({"msgType": msg_type, **fields}, ensure_ascii=False))
+
+    async def text(self):
+        """The next frame, as it came."""
+        return await asyncio.wait_for(self.socket.recv(), PATIENCE)
+
+    async def next(self):
+        """The next message, whatever it is."""
+        message = strict_loads(await self.text())
+        if message.get("msgType") == "OnlineUsers":
+            self.users = message["Users"]
+        return message
+
+    async def message(self):
+        """The next message but for OnlineUsers, which may come between any two others."""
+        while True:
+            message = await self.next()
+            if message.get("msgType") != "OnlineUsers":
+                return message
+
+    async def messages(self, count):
+        return [await self.message() for _ in range(count)]
+
+    async def ask(self, msg_type, **fields):
+        """Sends a message and returns the next one that comes."""
+        await self.send(msg_type, **fields)
+        return await self.message()
+
+    async def error(self, code):
+        """The next message, which has to be an Error with that code."""
+        message = await self.message()
+        assert (message["msgType"], message.get("Code")) == ("Error", code), message
+        assert message["text"], "an Error says something to people"
+        return message
+
+    async def presence(self, *names):
+        """Waits until exactly these are the users, sorted by code point."""
+        while self.users != sorted(names):
+            message = await self.next()
+            assert message["msgType"] == "OnlineUsers", message
+
+    async def nothing_more(self):
+        """Shows that nothing else was on its way: a broadcast of its own is the next to come."""
+        mark = f"mark {time.monotonic_ns()}"
+        message = await self.ask("Broadcast", text=mark)
+        assert message.get("text") == mark, message
+
+    async def closed(self):
+        """Reads until the server closes. Returns code and reason; 1006 means there was no code."""
+        try:
+            while True:
+                await self.text()
+        except websockets.ConnectionClosed:
+            return self.socket.close_code, self.socket.close_reason
+
+    async def close(self):
+        await self.socket.close()
+
+
+async def join(server, name, path="/", url=None, **fields):
+    """A member that came in by way 2, and has read everything up to its first OnlineUsers."""
+    peer = await Peer.open(server, path, url=url)
+    assert (await peer.next())["msgType"] == "Hello"
+    peer.joined = await peer.ask("Join", Name=name, **{"Password": PASSWORD, **fields})
+    assert peer.joined["msgType"] == "Joined", peer.joined
+    while (message := await peer.next())["msgType"] != "OnlineUsers":
+        peer.history.append(message)
+    return peer
+
+
+async def join_original(server, name, path="/", password=PASSWORD):
+    """A member that came in by way 1, both frames at once, and has read its first OnlineUsers."""
+    peer = await Peer.open(server, path, protocols=())
+    await peer.send_text(password)
+    await peer.send_text(name)
+    assert await peer.next() == {"ServerName": "Ks"}
+    assert (await peer.next())["msgType"] == "OnlineUsers"
+    return peer
+
+
+# ---- A bare socket -------------------------------------------------------------------------------
+
+TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+CONTINUATION = 0x0
+
+UPGRADE = {
+    "Host": "127.0.0.1",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def frame(opcode, payload, fin=True, masked=True, reserved=0):
+    """A client's frame (RFC 6455 §5.2), or one that breaks the rules."""
+    first = (0x80 if fin else 0) | reserved << 4 | opcode
+    second = 0x80 if masked else 0
+    if len(payload) < 126:
+        head = struct.pack("!BB", first, second | len(payload))
+    elif len(payload) < 65536:
+        head = struct.pack("!BBH", first, second | 126, len(payload))
+    else:
+        head = struct.pack("!BBQ", first, second | 127, len(payload))
+    if not masked:
+        return head + payload
+    mask = b"\x37\xfa\x21\x3d"
+    stretched = (mask * (len(payload) // 4 + 1))[: len(payload)]
+    xored = int.from_bytes(payload, "big") ^ int.from_bytes(stretched, "big")
+    return head + mask + xored.to_bytes(len(payload), "big")
+
+
+def request(target="/", fields=None, method="GET", version="HTTP/1.1"):
+    """A request head; a field that is None is left out."""
+    lines = [f"{method} {target} {version}"]
+    lines += [f"{name}: {value}" for name, value in (fields or {}).items() if value is not None]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+class Response:
+    """A response: `status`, `fields` by lower-case name, and `body` where it was read."""
+
+    def __init__(self, head):
+        first, *lines = head.decode("latin-1").split("\r\n")
+        version, status, _ = first.split(" ", 2)
+        assert version == "HTTP/1.1", first
+        self.status = int(status)
+        self.fields = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            self.fields[name.lower()] = value.strip()
+        self.body = b""
+
+
+class Cut(Exception):
+    """The connection ended inside of something."""
+
+
+class Raw:
+    """A socket, plain or TLS as the server is; `receive_buffer` bytes wide if given."""
+
+    def __init__(self, server, receive_buffer=None, tls=None):
+        self.server, self.buffer = server, b""
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(("127.0.0.1", server.port))
+        if server.tls if tls is None else tls:
+            context = server.tls_context()
+            self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def receive(self):
+        """What the socket has next, b"" at its end, however it ended."""
+        try:
+            return self.socket.recv(65536)
+        except (ConnectionError, ssl.SSLEOFError):
+            return b""
+
+    def receive_more(self):
+        data = self.receive()
+        if not data:
+            raise Cut(f"after {len(self.buffer)} bytes: {self.buffer[:200]!r}")
+        self.buffer += data
+
+    def read(self, count):
+        while len(self.buffer) < count:
+            self.receive_more()
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return data
+
+    def read_to_end(self):
+        while data := self.receive():
+            self.buffer += data
+        data, self.buffer = self.buffer, b""
+        return data
+
+    def ended(self):
+        """Waits for the end of the connection; True if there was nothing before it."""
+        return self.read_to_end() == b""
+
+    # HTTP
+
+    def head(self):
+        while b"\r\n\r\n" not in self.buffer:
+            self.receive_more()
+        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        return Response(head)
+
+    def exchange(self, data):
+        """Sends a request and returns the response with its body, which the end completes."""
+        self.send(data)
+        response = self.head()
+        response.body = self.read_to_end()
+        return response
+
+    def upgrade(self, target="/", protocol=V2, **fields):
+        """Makes a WebSocket of it; returns the response."""
+        self.send(request(target, {**UPGRADE, "Sec-WebSocket-Protocol": protocol, **fields}))
+        response = self.head()
+        assert response.status == 101, response.status
+        return response
+
+    # WebSocket
+
+    def send_text(self, text):
+        self.send(frame(TEXT, text.encode()))
+
+    def next_frame(self):
+        """Opcode and payload of the next frame, which is final and not masked (RFC 6455 §5.1)."""
+        first, second = self.read(2)
+        assert first & 0xF0 == 0x80 and second < 0x80, (first, second)
+        length = second
+        if second == 126:
+            (length,) = struct.unpack("!H", self.read(2))
+        elif second == 127:
+            (length,) = struct.unpack("!Q", self.read(8))
+        return first & 0x0F, self.read(length)
+
+    def message(self):
+        """The next message but for OnlineUsers; pings are not answered, and passed over."""
+        while True:
+            opcode, payload = self.next_frame()
+            if opcode in (PING, PONG):
+                continue
+            assert opcode == TEXT, (opcode, payload)
+            message = strict_loads(payload.decode())
+            if message.get("msgType") != "OnlineUsers":
+                return message
+
+    def close_code(self):
+        """Reads up to the server's Close frame and returns its code; None if it was cut off."""
+        try:
+            while True:
+                opcode, payload = self.next_frame()
+                if opcode == CLOSE:
+                    return struct.unpack("!H", payload[:2])[0] if payload else 1005
+        except Cut:
+            return None
+
+    def join(self, name, path="/", password=PASSWORD):
+        """Comes in by way 2."""
+        self.upgrade(path)
+        assert self.message()["msgType"] == "Hello"
+        self.send_text(json.dumps({"msgType": "Join", "Password": password, "Name": name}))
+        joined = self.message()
+        assert joined["msgType"] == "Joined", joined
+        return joined

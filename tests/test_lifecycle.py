@@ -1,0 +1,516 @@
+# SPDX-License-Identifier: MIT
+"""How connections and the server end, and every limit on the way: one test per limit."""
+import asyncio
+import contextlib
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import ssl
+import struct
+import time
+
+import pytest
+
+from helpers import (
+    CLOSE,
+    PATIENCE,
+    PING,
+    PONG,
+    SCALE,
+    TEXT,
+    UPGRADE,
+    V2,
+    Peer,
+    Raw,
+    frame,
+    join,
+    join_original,
+    request,
+    scenario,
+    wait_until,
+)
+
+NO_RATE = {"max_messages_per_second": 0, "max_bytes_per_second": 0}
+
+
+def broadcast(server, text):
+    """The frame of a Broadcast, for senders that do not wait."""
+    server.keep_secret(text)
+    return frame(TEXT, json.dumps({"msgType": "Broadcast", "text": text}).encode())
+
+
+# ---- The end of the server -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+def test_everyone_is_told_1001(serve, tls, number):
+    server = serve(SSL=tls)
+
+    @scenario
+    async def talk():
+        peers = [
+            await join(server, "ana"),
+            await join(server, "bob", "/rooms/tea"),
+            await join_original(server, "cleo"),
+            await Peer.open(server),  # has not joined yet
+        ]
+        server.signal(number)
+        for peer in peers:
+            assert (await peer.closed())[0] == 1001
+
+    talk()
+    assert server.wait_end() == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+
+
+def test_what_was_accepted_is_flushed(serve, tls):
+    """A member that had not read yet gets all of it, and then its 1001."""
+    server = serve(SSL=tls, **NO_RATE)
+    with Raw(server) as ana, Raw(server, receive_buffer=4096) as bob:
+        ana.join("ana")
+        bob.join("bob")
+        texts = [f"{number:02d}" + "." * 16000 for number in range(40)]
+        for text in texts:
+            ana.send(broadcast(server, text))
+        for text in texts:
+            assert ana.message()["text"] == text
+        server.signal(signal.SIGTERM)
+        for text in texts:
+            assert bob.message()["text"] == text
+        assert bob.close_code() == 1001
+        assert ana.close_code() == 1001
+    assert server.wait_end() == 0
+
+
+# The kernel buffers megabytes for a connection unless they are limited; the ring has to hold more.
+WIDE_RING = {"room_buffer_bytes": 64 << 20, **NO_RATE}
+
+
+def flood(server, ana, *others, megabytes):
+    """Ana broadcasts and reads along, as the others do; returns when all of it has come back."""
+    text = "~" * 50000
+    for _ in range(megabytes * 20):
+        ana.send(broadcast(server, text))
+        for member in (ana, *others):
+            if member.message()["text"] != text:
+                raise AssertionError("another text came back")
+
+
+def test_who_does_not_read_holds_the_end_up_for_5_seconds_at_most(serve):
+    server = serve(**WIDE_RING)
+    with Raw(server) as ana, Raw(server, receive_buffer=4096) as bob:
+        ana.join("ana")
+        bob.join("bob")
+        flood(server, ana, megabytes=8)
+        begin = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait_end() == 0
+        assert 2 < time.monotonic() - begin < 5 + 2 * SCALE
+
+
+def test_second_signal_ends_at_once(serve):
+    server = serve(**WIDE_RING)
+    server.expected_status = None
+    with Raw(server) as ana, Raw(server, receive_buffer=4096) as bob:
+        ana.join("ana")
+        bob.join("bob")
+        flood(server, ana, megabytes=8)
+        begin = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert ana.close_code() == 1001
+        server.signal(signal.SIGTERM)
+        server.wait_end()
+        assert time.monotonic() - begin < 3 * SCALE
+
+
+def test_who_does_not_answer_holds_the_end_up_for_5_seconds_at_most(serve):
+    """Neither a connection that never spoke, nor one that never answers a Close."""
+    server = serve()
+    with Raw(server), Raw(server) as ana, socket.socket() as half:
+        half.connect(("127.0.0.1", server.port))
+        half.sendall(b"GET / HTTP/1.1\r\n")
+        ana.join("ana")
+        begin = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait_end() == 0
+        assert time.monotonic() - begin < 5 + 2 * SCALE
+
+
+def test_everyone_leaves_just_as_the_server_ends(serve, tls):
+    """Two who end the same connection at the same time do not get into each other's way."""
+    server = serve(SSL=tls)
+    with contextlib.ExitStack() as stack:
+        members = [stack.enter_context(Raw(server)) for _ in range(60)]
+        for number, member in enumerate(members):
+            member.join(f"member-{number}")
+        for number, member in enumerate(members):
+            if number == 30:
+                server.signal(signal.SIGTERM)
+            if number % 3 == 0:
+                reset(member)
+            elif number % 3 == 1:
+                member.socket.close()
+            else:
+                with contextlib.suppress(OSError):
+                    member.send(frame(CLOSE, b"\x03\xe8"))
+        assert server.wait_end() == 0
+
+
+# ---- The end of a connection ---------------------------------------------------------------------
+
+
+def reset(raw):
+    """Ends a connection with RST instead of FIN."""
+    raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw.socket.close()
+
+
+@pytest.mark.parametrize("how", ["close", "fin", "half", "reset", "inside-a-frame"])
+def test_leaving_in_any_way_is_seen_by_the_others(serve, tls, how):
+    server = serve(SSL=tls)
+    bob = Raw(server)
+
+    @scenario
+    async def talk():
+        ana = await join(server, "ana")
+        bob.join("bob")
+        await ana.presence("ana", "bob")
+        if how == "close":
+            bob.send(frame(CLOSE, b"\x03\xe8"))
+        elif how == "half":
+            socket.socket.shutdown(bob.socket, socket.SHUT_WR)
+        elif how == "reset":
+            reset(bob)
+        else:
+            bob.send(b"\x81\xff" if how == "inside-a-frame" else b"")
+            bob.socket.close()
+        await ana.presence("ana")
+
+    talk()
+    bob.socket.close()
+
+
+def test_silence_is_pinged_and_an_answer_keeps_the_line(serve):
+    server = serve(ping_interval_seconds=1)
+    with Raw(server) as ana:
+        ana.join("ana")
+        pings = []
+        begin = time.monotonic()
+        while len(pings) < 3:
+            opcode, payload = ana.next_frame()
+            if opcode == PING:
+                pings.append(payload)
+                ana.send(frame(PONG, payload))
+        assert 2 < time.monotonic() - begin < 3 + 3 * SCALE
+        ana.send(broadcast(server, "I am still here"))
+        assert ana.message()["text"] == "I am still here"
+
+
+def test_silence_without_an_answer_ends_the_line(serve, tls):
+    server = serve(SSL=tls, ping_interval_seconds=1)
+    with Raw(server) as ana:
+        ana.join("ana")
+        begin = time.monotonic()
+        while (opcode := ana.next_frame()[0]) != PING:
+            assert opcode == TEXT
+        ana.read_to_end()
+        assert 1 < time.monotonic() - begin < 2 + 3 * SCALE
+        wait_until(lambda: not connections(server), "the connection's end")
+
+
+def test_who_talks_is_not_pinged(serve):
+    server = serve(ping_interval_seconds=1)
+    with Raw(server) as ana:
+        ana.join("ana")
+        for number in range(8):
+            ana.send(broadcast(server, f"keep talking {number}"))
+            time.sleep(0.25)
+            while (heard := ana.next_frame())[1].find(b"keep talking") < 0:
+                assert heard[0] == TEXT, "a ping, though nobody was silent"
+
+
+@pytest.mark.parametrize("protocol", [None, V2], ids=["way-1", "way-2"])
+def test_login_timeout_is_1008(serve, protocol):
+    server = serve(login_timeout_seconds=1)
+    with Raw(server) as ana:
+        ana.upgrade(protocol=protocol)
+        begin = time.monotonic()
+        assert ana.close_code() == 1008
+        assert 0.9 < time.monotonic() - begin < 1 + 3 * SCALE
+
+
+def test_login_timeout_is_not_put_off_by_pings(serve):
+    server = serve(login_timeout_seconds=1)
+    with Raw(server) as ana:
+        ana.upgrade()
+        begin = time.monotonic()
+        ana.socket.settimeout(0.2)
+        code = None
+        while code is None and time.monotonic() - begin < 1 + 3 * SCALE:
+            ana.send(frame(PING, b""))
+            with contextlib.suppress(TimeoutError):
+                code = ana.close_code()
+        assert code == 1008
+
+
+def trickle(client, data):
+    """Sends a byte every 0.2 s until the server hangs up; returns the seconds that took."""
+    begin = time.monotonic()
+    client.socket.settimeout(0.2)
+    for byte in data:
+        assert time.monotonic() - begin < 1 + 3 * SCALE, "the server still waits"
+        try:
+            client.send(bytes([byte]))
+            if not client.socket.recv(4096):
+                break
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("data", [b"", request("/", UPGRADE)], ids=["silent", "trickle"])
+def test_handshake_timeout(serve, tls, data):
+    """From accepting to the end of the request head, whatever comes in between."""
+    server = serve(SSL=tls, handshake_timeout_seconds=1)
+    with Raw(server, tls=False) as client:
+        begin = time.monotonic()
+        trickle(client, b"\x16" if tls and data else data)
+        client.socket.settimeout(PATIENCE)
+        client.read_to_end()
+        assert 0.9 < time.monotonic() - begin < 1 + 3 * SCALE
+
+
+def test_handshake_timeout_after_tls(serve):
+    server = serve(SSL=True, handshake_timeout_seconds=1)
+    with Raw(server) as client:
+        begin = time.monotonic()
+        client.read_to_end()
+        assert 0.9 < time.monotonic() - begin < 1 + 3 * SCALE
+
+
+# ---- Rates ---------------------------------------------------------------------------------------
+
+
+def paced(server, texts, at_least):
+    """Sends everything at once; all of it has to come, in order, and not before `at_least` s."""
+    with Raw(server) as ana, Raw(server) as bob:
+        ana.join("ana")
+        bob.join("bob")
+        begin = time.monotonic()
+        ana.send(b"".join(broadcast(server, text) for text in texts))
+        bob.send(broadcast(server, "and me in between"))
+        heard = [bob.message()["text"] for _ in range(len(texts) + 1)]
+        assert time.monotonic() - begin > at_least
+        others = heard.index("and me in between")
+        assert others < len(texts), "a flood of one does not hold up another"
+        del heard[others]
+        assert heard == texts
+
+
+def test_message_rate_slows_down_and_loses_nothing(serve):
+    """20 a second with a burst of 40: 60 take a second."""
+    server = serve(max_messages_per_second=20, max_bytes_per_second=0)
+    paced(server, [f"message {number}" for number in range(60)], at_least=0.8)
+
+
+def test_byte_rate_slows_down_and_loses_nothing(serve):
+    """10,000 bytes a second with a burst of 40,000: 50,000 take a second."""
+    server = serve(max_messages_per_second=0, max_bytes_per_second=10000)
+    texts = [f"{number:02d}" + "." * 1000 for number in range(50)]
+    paced(server, texts, at_least=0.8)
+
+
+def test_no_rate_limit(serve):
+    server = serve(**NO_RATE)
+    with Raw(server) as ana:
+        ana.join("ana")
+        texts = [f"message {number}" for number in range(1000)]
+        ana.send(b"".join(broadcast(server, text) for text in texts))
+        assert [ana.message()["text"] for _ in texts] == texts
+
+
+def test_being_paused_is_not_taken_for_silence(serve):
+    """Who is not read because of its rate cannot be heard answering a ping either."""
+    server = serve(max_messages_per_second=0, max_bytes_per_second=1000, ping_interval_seconds=1)
+    with Raw(server) as ana:
+        ana.join("ana")
+        ana.send(broadcast(server, "." * 7500))  # 4,000 at once, and 3.5 s for the rest
+        ana.send(broadcast(server, "after the pause"))
+        while b"after the pause" not in (heard := ana.next_frame())[1]:
+            if heard[0] == PING:
+                ana.send(frame(PONG, heard[1]))
+
+
+# ---- How many ------------------------------------------------------------------------------------
+
+
+def status_of(server):
+    """The answer to one more who wants to come in."""
+    with Raw(server) as client:
+        client.send(request("/", UPGRADE))
+        return client.head().status
+
+
+def full_then_free(server, room):
+    """`room` connections are welcome, one more gets 503, and a place that is left is free again."""
+    with contextlib.ExitStack() as stack:
+        members = [stack.enter_context(Raw(server)) for _ in range(room)]
+        for number, member in enumerate(members):
+            member.join(f"member-{number}")
+        assert status_of(server) == 503
+        assert status_of(server) == 503
+        members[0].send(frame(CLOSE, b"\x03\xe8"))
+        assert members[0].close_code() == 1000
+        wait_until(lambda: status_of(server) == 101, "a free place")
+
+
+def test_max_clients(serve, tls):
+    full_then_free(serve(SSL=tls, max_clients=3), 3)
+
+
+def test_max_clients_per_address(serve, tls):
+    server = serve(SSL=tls, max_clients_per_address=2)
+    with Raw(server) as ana, Raw(server) as bob:
+        ana.join("ana")
+        bob.join("bob")
+        assert status_of(server) == 429
+        with socket.socket() as other:  # another address is another matter
+            other.bind(("127.0.0.2", 0))
+            other.settimeout(PATIENCE)
+            other.connect(("127.0.0.1", server.port))
+            if tls:
+                other = server.tls_context().wrap_socket(other, server_hostname="127.0.0.1")
+            other.sendall(request("/", UPGRADE))
+            assert other.recv(64).startswith(b"HTTP/1.1 101")
+            other.close()
+        ana.send(frame(CLOSE, b"\x03\xe8"))
+        assert ana.close_code() == 1000
+        wait_until(lambda: status_of(server) == 101, "a free place")
+
+
+def connections(server):
+    """The descriptors of the server that are sockets, but for the listening one."""
+    folder = f"/proc/{server.pid}/fd"
+    links = []
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(f"{folder}/{name}"))
+    return sum(link.startswith("socket:") for link in links) - 1
+
+
+def cpu_seconds(server):
+    fields = open(f"/proc/{server.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks into /proc")
+def test_one_descriptor_per_client(serve):
+    server = serve()
+    before = len(os.listdir(f"/proc/{server.pid}/fd"))
+    with contextlib.ExitStack() as stack:
+        for number in range(10):
+            stack.enter_context(Raw(server)).join(f"member-{number}")
+        assert len(os.listdir(f"/proc/{server.pid}/fd")) == before + 10
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit(2)")
+def test_no_descriptors_left(serve):
+    """EMFILE costs the connection that could not be accepted, and no processor time."""
+    server = serve()
+
+    @scenario
+    async def talk():
+        ana, bob = await join(server, "ana"), await join(server, "bob")
+        used = max(int(name) for name in os.listdir(f"/proc/{server.pid}/fd")) + 1
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 2, used + 2))
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):
+                client = stack.enter_context(socket.socket())
+                client.connect(("127.0.0.1", server.port))
+            wait_until(lambda: connections(server) >= 4, "all descriptors in use")
+            begin, spent = time.monotonic(), cpu_seconds(server)
+            while time.monotonic() - begin < 1:
+                heard = await ana.ask("Broadcast", text="is the line still up")
+                assert await bob.message() == heard
+                await asyncio.sleep(0.05)
+            assert cpu_seconds(server) - spent < 0.5, "it spins"
+        await ana.close()
+        await join(server, "cleo")
+        await bob.presence("bob", "cleo")
+
+    talk()
+
+
+# ---- Falling behind ------------------------------------------------------------------------------
+
+
+def test_who_falls_behind_is_closed_alone(serve, tls):
+    """More than half the ring behind: 1013, or cut where a frame had begun; one line says so."""
+    server = serve(SSL=tls, **NO_RATE)
+    with Raw(server) as ana, Raw(server, receive_buffer=4096) as bob, Raw(server) as cleo:
+        for name, member in {"ana": ana, "bob": bob, "cleo": cleo}.items():
+            member.join(name)
+        flood(server, ana, cleo, megabytes=8)
+        assert bob.close_code() in (1013, None)
+        ana.send(broadcast(server, "who is still there"))
+        for member in (ana, cleo):
+            assert member.message()["text"] == "who is still there"
+        bob.socket.close()
+        pattern = r"^.* warn too_slow .*=\d+.*$"
+        wait_until(lambda: re.search(pattern, server.log(), re.MULTILINE), "a line in the log")
+        assert len(re.findall(pattern, server.log(), re.MULTILINE)) == 1
+
+
+def test_who_is_behind_and_reads_again_misses_nothing(serve, tls):
+    """Less than half the ring behind is nobody's business."""
+    server = serve(SSL=tls, room_buffer_bytes=32 << 20, **NO_RATE)
+    with Raw(server) as ana, Raw(server, receive_buffer=4096) as bob:
+        ana.join("ana")
+        bob.join("bob")
+        flood(server, ana, megabytes=8)
+        bob.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        assert [bob.message()["Id"] for _ in range(8 * 20)] == list(range(1, 8 * 20 + 1))
+
+
+def test_full_queue_of_ones_own_closes_alone(serve):
+    """Private messages to a member that does not read them: it goes, and the sender is told."""
+    server = serve(**NO_RATE)
+    text = "~" * 60000
+    fields = {"msgType": "PrivateMessage", "TgtUser": "bob", "text": text, "Ref": 1}
+    with Raw(server) as ana, Raw(server, receive_buffer=4096) as bob, Raw(server) as cleo:
+        for name, member in {"ana": ana, "bob": bob, "cleo": cleo}.items():
+            member.join(name)
+        for _ in range(400):
+            ana.send_text(json.dumps(fields))
+            answer = ana.message()
+            if answer["msgType"] == "Error":
+                break
+        assert answer["msgType"] == "Error", "the queue of bob has no end"
+        cleo.send(broadcast(server, "nothing happened to us"))
+        for member in (ana, cleo):
+            assert member.message()["text"] == "nothing happened to us"
+
+
+def test_broken_tls_record_ends_that_connection_only(serve):
+    server = serve(SSL=True)
+
+    @scenario
+    async def talk():
+        ana = await join(server, "ana")
+        with Raw(server) as bob:
+            bob.join("bob")
+            raw = socket.socket(fileno=os.dup(bob.socket.fileno()))
+            raw.sendall(b"\x17\x03\x03\x00\x20" + b"\xff" * 32)  # a record that does not decrypt
+            raw.close()
+            with contextlib.suppress(ssl.SSLError):
+                bob.read_to_end()
+        await ana.presence("ana")
+        await ana.nothing_more()
+
+    talk()

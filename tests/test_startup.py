@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: MIT
+"""From the command line to the first output: options, complaints, certificate, addresses."""
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from helpers import PASSWORD, PATIENCE, ROOT, SCALE, SETTINGS, Peer, join, run, scenario
+
+START_MAX = 1 * max(SCALE, 2)  # seconds in which a wrong configuration has to end the server
+
+
+# ---- Options -------------------------------------------------------------------------------------
+
+
+def write_config(folder, **changes):
+    """A file with one setting per line; returns its path."""
+    settings = {**SETTINGS, **changes}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    path = folder / "config.json"
+    path.write_text(json.dumps(settings, indent=4, ensure_ascii=False))
+    return path
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(tmp_path, option):
+    done = run(option, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for named in ("-c", "--check-config", "--version", "--help"):
+        assert named in done.stdout
+
+
+def test_version(tmp_path):
+    done = run("--version", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"ragnarok \d+\.\d+\.\d+\n(.+\n)*", done.stdout)
+
+
+@pytest.mark.parametrize("arguments", [["--no-such-option"], ["-c"], ["stray"], ["-x"]], ids=str)
+def test_wrong_options(tmp_path, arguments):
+    write_config(tmp_path)
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode > 0 and done.stdout == ""
+    assert "--help" in done.stderr
+
+
+def test_check_config_starts_nothing(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        path = write_config(tmp_path, server_port=other.getsockname()[1])
+        assert run("-c", str(path), "--check-config", folder=tmp_path).returncode == 0
+
+
+def test_check_config_complains_as_the_start_does(tmp_path):
+    path = write_config(tmp_path, server_port="12345")
+    checked = run("-c", str(path), "--check-config", folder=tmp_path)
+    started = run("-c", str(path), folder=tmp_path)
+    assert checked.returncode == started.returncode > 0
+    assert checked.stderr == started.stderr != ""
+
+
+def test_config_json_of_this_folder_is_the_default(tmp_path):
+    write_config(tmp_path, server_port="wrong")
+    done = run("--check-config", folder=tmp_path)
+    assert done.returncode > 0
+    assert re.search(r"(^|/|\s)config\.json:6:", done.stderr)
+
+
+def test_shipped_config_is_good(tmp_path):
+    shutil.copy(ROOT / "config.json", tmp_path)
+    assert run("--check-config", folder=tmp_path).returncode == 0
+
+
+# ---- Complaints ----------------------------------------------------------------------------------
+
+
+def complaint(folder, path, **options):
+    """What the server says about the file before it ends: one line, soon, and not as a success."""
+    begin = time.monotonic()
+    done = run("-c", str(path), folder=folder, **options)
+    assert time.monotonic() - begin < START_MAX
+    assert done.returncode > 0
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1 and done.stderr.endswith("\n"), done.stderr
+    assert str(path) in done.stderr
+    assert PASSWORD not in done.stderr
+    return done.stderr
+
+
+def place_of(path, key):
+    """FILE:LINE:COLUMN of the value of `key`, in a file with one setting per line."""
+    for number, line in enumerate(path.read_text().split("\n"), 1):
+        if line.lstrip().startswith(f'"{key}":'):
+            return f"{path}:{number}:{line.index(':') + 3}:"
+    raise AssertionError(key)
+
+
+WRONG_VALUES = [
+    ("SSL", "yes", "true or false"),
+    ("SSL_Cert", 5, "path"),
+    ("server_ip", True, "string"),
+    ("server_ip", "", "string"),
+    ("server_port", "12345", "0 to 65535"),
+    ("server_port", 65536, "0 to 65535"),
+    ("server_port", -1, "0 to 65535"),
+    ("server_port", 12.5, "0 to 65535"),
+    ("server_name", "", "1 to"),
+    ("server_name", "a\nb", "string"),
+    ("server_password", 963, "string"),
+    ("max_clients", 0, "from 1"),
+    ("max_clients_per_address", -1, "from 0"),
+    ("max_rooms", "many", "from 1"),
+    ("max_message_bytes", 1, "from"),
+    ("room_buffer_bytes", 1, "from"),
+    ("room_buffer_bytes", 65536, "room_buffer_bytes of at least"),
+    ("max_messages_per_second", -5, "from 0"),
+    ("max_bytes_per_second", None, "from 0"),
+    ("history", "50", "from 0"),
+    ("allowed_origins", "*", "array"),
+    ("allowed_origins", ["chat.example/path"], "scheme"),
+    ("handshake_timeout_seconds", 0, "from 1"),
+    ("login_timeout_seconds", 0, "from 1"),
+    ("ping_interval_seconds", 0, "from 1"),
+    ("log_level", "loud", '"info"'),
+    ("log_addresses", 1, "true or false"),
+]
+
+
+@pytest.mark.parametrize("key, value, allowed", WRONG_VALUES, ids=repr)
+def test_wrong_value(tmp_path, key, value, allowed):
+    path = write_config(tmp_path, **{key: value if value is not None else "null"})
+    if value is None:
+        path.write_text(path.read_text().replace('"null"', "null"))
+    said = complaint(tmp_path, path)
+    if not isinstance(value, list):  # an entry of a list has a place of its own
+        assert said.startswith(place_of(path, key)), said
+    assert key in said and "found" in said
+    assert re.search(rf"allowed (is|are) .*{re.escape(allowed)}", said), said
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_missing_key(tmp_path, key):
+    path = write_config(tmp_path, **{"SSL": True, key: None})
+    said = complaint(tmp_path, path)
+    assert f" {key}: " in said and "missing" in said
+    assert not list(tmp_path.glob("*.pem")), "nothing was made for a start that fails"
+
+
+@pytest.mark.parametrize("key", ["max_client", "Server_ip", "ssl", "x"])
+def test_unknown_key(tmp_path, key):
+    path = write_config(tmp_path, **{key: 1})
+    said = complaint(tmp_path, path)
+    assert re.match(rf"{re.escape(str(path))}:9:5: {key}: .*unknown key", said), said
+
+
+NOT_JSON = {
+    "empty": ("", 1, 1),
+    "word": ("hello", 1, 1),
+    "array": ("[]", 1, 1),
+    "trailing-comma": ('{\n    "SSL": false,\n}', 3, 1),
+    "comment": ('{\n  // plain\n  "SSL": false\n}', 2, 3),
+    "key-twice": ('{\n  "SSL": false,\n  "SSL": false\n}', 3, 3),
+    "more-behind": ('{"SSL": false}\nmore', 2, 1),
+}
+
+
+@pytest.mark.parametrize("text, line, column", NOT_JSON.values(), ids=NOT_JSON.keys())
+def test_not_json(tmp_path, text, line, column):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    assert complaint(tmp_path, path).startswith(f"{path}:{line}:{column}: ")
+
+
+def test_no_such_file(tmp_path):
+    said = complaint(tmp_path, tmp_path / "nowhere.json")
+    assert os.strerror(2) in said
+
+
+def test_huge_file(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("{" + " " * 65536 + "}")
+    assert "65536 bytes" in complaint(tmp_path, path)
+
+
+# ---- Address and port ----------------------------------------------------------------------------
+
+
+def test_port_in_use(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        path = write_config(tmp_path, server_port=port)
+        said = complaint(tmp_path, path)
+    assert said.startswith(place_of(path, "server_port")), said
+    assert "server_port" in said and str(port) in said and "in use" in said
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::7"])
+def test_foreign_address(tmp_path, address):
+    """It suggests 0.0.0.0, and never opens more than was asked for."""
+    path = write_config(tmp_path, server_ip=address)
+    said = complaint(tmp_path, path)
+    assert said.startswith(place_of(path, "server_ip")), said
+    assert "server_ip" in said and address in said and "0.0.0.0" in said
+
+
+@pytest.mark.parametrize(
+    "address, hosts, reach",
+    [
+        ("127.0.0.1", ["127.0.0.1"], "(?i)this (machine|computer|host)"),
+        ("::1", ["[::1]"], "(?i)this (machine|computer|host)"),
+        ("localhost", ["localhost"], "(?i)this (machine|computer|host)"),
+        ("0.0.0.0", ["127.0.0.1"], "(?i)everyone|every(body| machine| computer)|anyone"),
+        ("::", ["127.0.0.1", "[::1]"], "(?i)everyone|every(body| machine| computer)|anyone"),
+    ],
+)
+def test_addresses_people_can_open(serve, address, hosts, reach):
+    """`::` stands for both families. Who can reach the server is said in plain words."""
+    server = serve(server_ip=address)
+    server.wait_printed(reach)
+
+    @scenario
+    async def talk():
+        for number, host in enumerate(hosts):
+            await join(server, f"ana-{number}", url=server.url(host=host))
+
+    talk()
+
+
+def test_password_needed_or_not(serve):
+    serve().wait_printed(r"(?i)\bpassword\b")
+    serve(server_password="").wait_printed(r"(?i)\b(no|without a?) ?password\b|public")
+
+
+def test_sample_password_is_warned_of_where_others_can_reach(serve):
+    """The one of the shipped file, on any address but loopback."""
+    sample = json.loads((ROOT / "config.json").read_text())["server_password"]
+    open_to_all = serve(server_ip="0.0.0.0", server_password=sample)
+    closed = serve(server_password=sample)
+    own = serve(server_ip="0.0.0.0")
+    for server in (open_to_all, closed, own):
+        server.finish()
+    warning = re.compile(r"WARNING:.*\bsample\b")
+    assert warning.search(open_to_all.printed())
+    for server in (closed, own):
+        assert not warning.search(server.printed())
+
+
+# ---- Log -----------------------------------------------------------------------------------------
+
+
+def wrong_password(server):
+    """Makes the server log something about a client, and returns its log."""
+
+    @scenario
+    async def talk():
+        ana = await Peer.open(server, protocols=())
+        server.keep_secret("sesame-open-1147")
+        await ana.send_text("sesame-open-1147")
+        await ana.error("wrong_password")
+        await ana.closed()
+
+    talk()
+    return server.log()
+
+
+def test_addresses_are_logged_only_where_asked_for(serve):
+    assert "127.0.0.1" in wrong_password(serve(log_addresses=True))
+    assert "127.0.0.1" not in wrong_password(serve())
+
+
+def test_log_level(serve):
+    assert " warn wrong_password " in wrong_password(serve(log_level="warn"))
+    server = serve(log_level="error")
+    wrong_password(server)
+    server.finish()
+    assert server.log() == ""
+
+
+# ---- Certificate ---------------------------------------------------------------------------------
+
+
+def openssl(*arguments, folder):
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def make_pair(folder, days=30, name="self-signed"):
+    """A key and a certificate such as a user brings; days < 0: over already."""
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x"]
+    openssl("req", "-new", *new, "-keyout", f"{name}.pem", "-out", f"{name}.csr", folder=folder)
+    openssl("x509", "-req", "-in", f"{name}.csr", "-signkey", f"{name}.pem",
+            "-days", str(days), "-out", f"{name}.crt", folder=folder)  # fmt: skip
+    (folder / f"{name}.pem").chmod(0o600)
+
+
+def test_first_start_makes_a_certificate(serve):
+    server = serve(SSL=True)
+    assert stat.S_IMODE(server.key.stat().st_mode) == 0o600
+    assert server.certificate.parent == server.config.parent != os.getcwd()
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as plain:
+        with server.tls_context().wrap_socket(plain, server_hostname="localhost") as client:
+            der = client.getpeercert(binary_form=True)
+            names = client.getpeercert()["subjectAltName"]
+            assert client.getpeercert()["notAfter"]
+    digest = hashlib.sha256(der).hexdigest().upper()
+    fingerprint = ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+    assert fingerprint in server.printed()
+    assert ("DNS", "localhost") in names and ("DNS", socket.gethostname()) in names
+    assert {("IP Address", "127.0.0.1"), ("IP Address", "0:0:0:0:0:0:0:1")} <= set(names)
+
+
+def test_made_key_is_p256(serve):
+    server = serve(SSL=True)
+    shown = subprocess.run(
+        ["openssl", "x509", "-in", server.certificate, "-noout", "-text"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert "prime256v1" in shown
+
+
+def test_second_start_keeps_the_certificate(serve):
+    """The path of a file may be absolute, or relative to the folder of the configuration."""
+    first = serve(SSL=True)
+    first.finish()
+    key = f"../{first.folder.name}/{first.key.name}"
+    second = serve(SSL=True, SSL_Cert=str(first.certificate), SSL_Key=key)
+    (fingerprint,) = re.findall(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", first.printed())
+    assert fingerprint in second.printed()
+
+
+def test_no_certificate_is_made_without_tls(serve):
+    server = serve()
+    assert not server.certificate.exists() and not server.key.exists()
+
+
+def break_pair(folder, how):
+    """Spoils a good pair in `folder`, and names the key that the complaint is about."""
+    make_pair(folder, days=-1 if how == "expired" else 30)
+    certificate, key = folder / "self-signed.crt", folder / "self-signed.pem"
+    if how == "no-certificate":
+        certificate.unlink()
+    elif how == "no-key":
+        key.unlink()
+    elif how == "certificate-not-pem":
+        certificate.write_text("not a certificate")
+    elif how == "key-not-pem":
+        key.write_text("not a key")
+    elif how == "not-a-pair":
+        make_pair(folder, name="other")
+        (folder / "other.pem").replace(key)
+    elif how == "open-to-others":
+        key.chmod(0o604)
+    elif how == "passphrase":
+        openssl("ec", "-in", "self-signed.pem", "-aes128", "-passout", "pass:secret",
+                "-out", "locked.pem", folder=folder)  # fmt: skip
+        (folder / "locked.pem").replace(key)
+        key.chmod(0o600)
+
+
+@pytest.mark.parametrize(
+    "how, key, found",
+    [
+        ("no-certificate", "SSL_Cert", r"self-signed\.crt"),
+        ("no-key", "SSL_Key", r"self-signed\.pem"),
+        ("certificate-not-pem", "SSL_Cert", "PEM"),
+        ("key-not-pem", "SSL_Key", "PEM"),
+        ("expired", "SSL_Cert", r"(?i)expired|over|until"),
+        ("not-a-pair", "SSL_(Cert|Key)", "(?i)belong"),
+        ("open-to-others", "SSL_Key", "0604.*0600"),
+        ("passphrase", "SSL_Key", "passphrase"),
+    ],
+)
+def test_wrong_certificate(tmp_path, how, key, found):
+    break_pair(tmp_path, how)
+    before = sorted(os.listdir(tmp_path))
+    path = write_config(tmp_path, SSL=True)
+    said = complaint(tmp_path, path)
+    assert re.search(rf":\d+:\d+: {key}: ", said), said
+    assert re.search(found, said), said
+    assert sorted(os.listdir(tmp_path)) == sorted([*before, "config.json"])
+
+
+def test_key_of_root_may_be_read_by_a_group(serve, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can own a file as root")
+    make_pair(tmp_path)
+    (tmp_path / "self-signed.pem").chmod(0o640)
+    server = serve(SSL=True, SSL_Cert="../self-signed.crt", SSL_Key="../self-signed.pem")
+    assert server.tls_context().get_ca_certs()
