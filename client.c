@@ -3,19 +3,15 @@
  * client.c - the life of a client: handshake, joining, talking, leaving, in the order in which it
  * happens, and the table of what a client may say.
  *
- * Runs in one detached thread per client, which blocks in conn_wait only. The register of all
- * clients (who holds a place, whom to tell when the server stops) has a lock of its own, outside of
- * those in room.h: nothing but a write lock is taken while it is held.
+ * Runs in one detached thread per client, which blocks in conn_wait only. Takes no lock itself: what
+ * threads share is guarded in register.c, room.c and outbox.c.
  */
 #include "client.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -26,205 +22,35 @@
 #include "json_msg.h"
 #include "log.h"
 #include "name.h"
+#include "register.h"
 #include "room.h"
 
 #define PROTOCOL_V2 "ragnarok.v2"
 
 enum {
     STACK_BYTES = 256 * 1024, /* a page of it costs memory only when it is touched */
-    SPARE_PLACES = 32,        /* clients over a limit that are told so at the same time */
     LOGIN_TRIES = 3,          /* failures to join; then 1008 */
     NONCE_BYTES = 32,
     TEXT_MAX = 256,     /* a sentence of an Error */
     QUEUE_MESSAGES = 8, /* the longest messages that may wait for one client; more: 1013 */
 };
 
-/* A client is refused, before it is a WebSocket, with an HTTP status. */
-struct refusal {
-    int status; /* 0: welcome */
-    const char *why;
-};
-
 struct client {
-    struct client *next, *previous; /* [r] */
-    struct sockaddr_storage peer;   /* [I] */
-    int fd;                         /* [I] */
-    struct refusal refusal;         /* [I] */
-    uint64_t number;                /* [I] names the client in the log */
-    struct conn conn;               /* [t], but for its outbox */
-    struct member member;           /* [t], see room.h */
-    char room[NAME_MAX_BYTES + 1];  /* [t] */
-    bool v2;                        /* [t] speaks ragnarok.v2 */
-    bool joined;                    /* [t] */
-    bool to_pump;                   /* [t] it said something that waits in the ring */
-    int end_code;                   /* [t] Close code to end with; 0: none is due */
-    const char *end_why;            /* [t] */
-};
-
-/* How many connections an address has. */
-struct visitor {
-    unsigned char
-        address[16]; /* IPv4 as in ::ffff:1.2.3.4; of IPv6 the /64, which is one household */
-    int count;
+    struct register_entry entry;   /* see register.h */
+    int fd;                        /* [I] */
+    struct conn conn;              /* [t], but for its outbox */
+    struct member member;          /* [t], see room.h */
+    char room[NAME_MAX_BYTES + 1]; /* [t] */
+    bool v2;                       /* [t] speaks ragnarok.v2 */
+    bool joined;                   /* [t] */
+    bool to_pump;                  /* [t] it said something that waits in the ring */
+    int end_code;                  /* [t] Close code to end with; 0: none is due */
+    const char *end_why;           /* [t] */
 };
 
 static const struct config *settings; /* [I] */
 static struct net_tls *tls;           /* [I] */
 static struct conn_limits limits;     /* [I] */
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the register's */
-static pthread_cond_t gone;                              /* a place was freed */
-static struct client *list;                              /* [r] */
-static void *visitors;                                   /* [r] a tree (search.h) */
-static int places, spare_places;                         /* [r] taken */
-static uint64_t last_number;                             /* [r] */
-static bool stopping;                                    /* [r] */
-
-/* ---- The register ---- */
-
-void clients_init(const struct config *config, struct net_tls *context)
-{
-    pthread_condattr_t monotonic;
-    settings = config;
-    tls = context;
-    limits = (struct conn_limits){
-        .max_message = (size_t)config->max_message_bytes,
-        .queue_max = (size_t)(config->max_message_bytes + 1024) * QUEUE_MESSAGES,
-        .messages = config->max_messages_per_second,
-        .bytes = config->max_bytes_per_second,
-        .handshake_ms = (int64_t)config->handshake_timeout_seconds * 1000,
-        .ping_ms = (int64_t)config->ping_interval_seconds * 1000,
-    };
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&gone, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
-static void address_key(const struct sockaddr_storage *peer, unsigned char key[16])
-{
-    memset(key, 0, 16);
-    if (peer->ss_family == AF_INET6) {
-        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)peer)->sin6_addr;
-        memcpy(key, in6->s6_addr, IN6_IS_ADDR_V4MAPPED(in6) ? 16 : 8);
-    } else {
-        key[10] = key[11] = 0xFF;
-        memcpy(key + 12, &((const struct sockaddr_in *)peer)->sin_addr, 4);
-    }
-}
-
-static int by_address(const void *a, const void *b)
-{
-    return memcmp(((const struct visitor *)a)->address, ((const struct visitor *)b)->address, 16);
-}
-
-/* Counts one connection more or less of an address. Returns how many it has now, or -1 when memory
- * is out. */
-static int count_visitor(const struct sockaddr_storage *peer, int change)
-{
-    struct visitor key, *visitor;
-    address_key(peer, key.address);
-    void *node = tfind(&key, &visitors, by_address);
-    if (node) {
-        visitor = *(struct visitor **)node;
-    } else {
-        visitor = malloc(sizeof(*visitor));
-        if (!visitor)
-            return -1;
-        *visitor = key;
-        visitor->count = 0;
-        if (!tsearch(visitor, &visitors, by_address)) {
-            free(visitor);
-            return -1;
-        }
-    }
-    int count = visitor->count += change;
-    if (count == 0) {
-        tdelete(visitor, &visitors, by_address);
-        free(visitor);
-    }
-    return count;
-}
-
-/* Takes a place for a new client, or one of the spare places, from which it is refused. Returns
- * false when there is neither. */
-static bool take_place(struct client *client)
-{
-    int most = settings->max_clients_per_address;
-    int count = count_visitor(&client->peer, 1);
-    if (stopping)
-        client->refusal = (struct refusal){503, "the server is shutting down"};
-    else if (places >= settings->max_clients)
-        client->refusal = (struct refusal){503, "the server is full"};
-    else if (most && count > most)
-        client->refusal = (struct refusal){429, "too many connections from your address"};
-    bool spare = client->refusal.status != 0;
-    if (count < 0)
-        return false;
-    if (spare && spare_places >= SPARE_PLACES) {
-        count_visitor(&client->peer, -1);
-        return false;
-    }
-    *(spare ? &spare_places : &places) += 1;
-    client->number = ++last_number;
-    return true;
-}
-
-static void give_place_back(const struct client *client)
-{
-    pthread_mutex_lock(&lock);
-    count_visitor(&client->peer, -1);
-    *(client->refusal.status ? &spare_places : &places) -= 1;
-    pthread_cond_signal(&gone);
-    pthread_mutex_unlock(&lock);
-}
-
-/* From here on clients_stop reaches the client. */
-static void enlist(struct client *client)
-{
-    pthread_mutex_lock(&lock);
-    client->next = list;
-    if (list)
-        list->previous = client;
-    list = client;
-    bool late = stopping;
-    pthread_mutex_unlock(&lock);
-    if (late)
-        outbox_close(&client->conn.out, WS_CODE_GOING_AWAY, "the server is shutting down");
-}
-
-static void delist(struct client *client)
-{
-    pthread_mutex_lock(&lock);
-    if (client->previous)
-        client->previous->next = client->next;
-    else
-        list = client->next;
-    if (client->next)
-        client->next->previous = client->previous;
-    pthread_mutex_unlock(&lock);
-}
-
-void clients_stop(void)
-{
-    pthread_mutex_lock(&lock);
-    stopping = true;
-    for (struct client *client = list; client; client = client->next)
-        outbox_close(&client->conn.out, WS_CODE_GOING_AWAY, "the server is shutting down");
-    pthread_mutex_unlock(&lock);
-}
-
-int clients_wait(int64_t until)
-{
-    struct timespec end = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-    int timed_out = 0;
-    pthread_mutex_lock(&lock);
-    while (places + spare_places > 0 && !timed_out)
-        timed_out = pthread_cond_timedwait(&gone, &lock, &end);
-    int left = places + spare_places;
-    pthread_mutex_unlock(&lock);
-    return left;
-}
 
 /* ---- What the server says to one client ---- */
 
@@ -245,7 +71,7 @@ static void say_error(struct client *client, const char *code, const char *text,
     char *json = json_error(code, text, about, &len);
     say(client, json, len);
     log_event(LOG_LEVEL_DEBUG, "error_sent", "client=%llu code=%s",
-              (unsigned long long)client->number, code);
+              (unsigned long long)client->entry.number, code);
 }
 
 /* ---- What a client says ---- */
@@ -422,7 +248,7 @@ static bool join(struct client *client, const char *name, size_t len, struct roo
     }
     client->joined = client->to_pump = true;
     log_event(LOG_LEVEL_INFO, "joined", "client=%llu room=\"%s\" name=%s protocol=%s",
-              (unsigned long long)client->number, client->room, client->member.quoted,
+              (unsigned long long)client->entry.number, client->room, client->member.quoted,
               client->v2 ? "v2" : "hello");
     return true;
 }
@@ -437,9 +263,9 @@ static bool check_password(struct client *client, const char *password, size_t l
     if (len == right && CRYPTO_memcmp(password, settings->server_password, right) == 0)
         return true;
     if (settings->log_addresses)
-        net_address(&client->peer, address);
+        net_address(&client->entry.peer, address);
     log_event(LOG_LEVEL_WARN, "wrong_password", "address=%s client=%llu", address,
-              (unsigned long long)client->number);
+              (unsigned long long)client->entry.number);
     say_error(client, "wrong_password", "the password is wrong", about);
     return false;
 }
@@ -544,9 +370,9 @@ static int join_by_v2(struct client *client, int64_t until)
 static int admit(struct client *client, const struct http_request *request)
 {
     char response[HTTP_RESPONSE_MAX];
-    const char *why = client->refusal.why;
+    const char *why = client->entry.why;
     const char *const *origins = (const char *const *)settings->allowed_origins;
-    int status = client->refusal.status;
+    int status = client->entry.refusal;
     if (!status && http_room(request, client->room, sizeof(client->room), &why) < 0)
         status = 404;
     if (!status && request->upgrade &&
@@ -598,7 +424,7 @@ static void talk(struct client *client)
 static void log_end(const struct client *client)
 {
     const struct outbox *out = &client->conn.out;
-    unsigned long long number = client->number;
+    unsigned long long number = client->entry.number;
     const char *why = client->conn.why ? client->conn.why : client->end_why;
     if (out->too_slow)
         log_event(LOG_LEVEL_WARN, "too_slow", "client=%llu behind_bytes=%zu limit_bytes=%d", number,
@@ -617,8 +443,9 @@ static void end(struct client *client)
         say_error(client, "too_long", client->end_why, NULL);
     if (client->end_code)
         conn_close(&client->conn, client->end_code, client->end_why);
-    conn_finish(&client->conn);
     log_end(client);
+    register_delist(&client->entry); /* nobody else writes to the stream while it ends */
+    conn_finish(&client->conn);
 }
 
 static void live(struct client *client)
@@ -635,15 +462,15 @@ static void *client_main(void *argument)
 {
     struct client *client = argument;
     if (conn_init(&client->conn, client->fd, tls, &limits) == 0) {
-        enlist(client);
+        register_enlist(&client->entry, &client->conn.out);
         live(client);
         end(client);
-        delist(client);
     }
     conn_fini(&client->conn);
     if (client->joined)
         room_forget(&client->member);
-    give_place_back(client);
+    OPENSSL_thread_stop(); /* its own clean-up may come after the process's, which waits for us */
+    register_give(&client->entry);
     free(client);
     return NULL;
 }
@@ -661,23 +488,34 @@ static int start_thread(struct client *client)
     return failure ? -1 : 0;
 }
 
+void clients_init(const struct config *config, struct net_tls *context)
+{
+    settings = config;
+    tls = context;
+    limits = (struct conn_limits){
+        .max_message = (size_t)config->max_message_bytes,
+        .queue_max = (size_t)(config->max_message_bytes + 1024) * QUEUE_MESSAGES,
+        .messages = config->max_messages_per_second,
+        .bytes = config->max_bytes_per_second,
+        .handshake_ms = (int64_t)config->handshake_timeout_seconds * 1000,
+        .ping_ms = (int64_t)config->ping_interval_seconds * 1000,
+    };
+}
+
 void client_start(int fd, const struct sockaddr_storage *peer)
 {
     struct client *client = calloc(1, sizeof(*client));
-    bool placed = false, started = false;
+    bool placed = false;
     if (client) {
-        client->peer = *peer;
         client->fd = fd;
+        client->entry.peer = *peer;
         client->member.presence_due = INT64_MAX;
-        pthread_mutex_lock(&lock);
-        placed = take_place(client);
-        pthread_mutex_unlock(&lock);
-        started = placed && start_thread(client) == 0;
+        placed = register_take(&client->entry);
     }
-    if (started)
+    if (placed && start_thread(client) == 0)
         return;
     if (placed)
-        give_place_back(client);
+        register_give(&client->entry);
     free(client);
     close(fd);
     log_event(LOG_LEVEL_WARN, "turned_away", "why=\"no place, thread or memory for a connection\"");

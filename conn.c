@@ -149,6 +149,7 @@ void conn_upgrade(struct conn *conn, const struct http_request *request, const c
     size_t len = http_write_switch(response, accept, protocol);
     post(conn, OUTBOX_MESSAGE, -1, response, len);
     outbox_flush(&conn->out);
+    outbox_open(&conn->out);
     conn->heard = net_now();
     conn->upgraded = true;
 }

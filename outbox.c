@@ -427,14 +427,21 @@ uint64_t outbox_pump(struct outbox *out)
     return position;
 }
 
+void outbox_open(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+    out->open = true;
+    pthread_mutex_unlock(&out->lock);
+}
+
 void outbox_close(struct outbox *out, int code, const char *reason)
 {
     pthread_mutex_lock(&out->lock);
     if (!out->closing && !out->stream.broken) {
-        if (!push_close(out, code, reason))
+        if (out->open && !push_close(out, code, reason))
             give_up(out);
         out->closing = true;
-        if (!out->blocked)
+        if (out->open && !out->blocked)
             flush_locked(out);
         net_wake(out->owner);
     }

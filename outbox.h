@@ -58,6 +58,7 @@ struct outbox {
     size_t queued;              /* [w] bytes of OUTBOX_MESSAGE in the queue */
     size_t queue_max;           /* [I] more than that is too slow */
     size_t offered;             /* [w] bytes that TLS refused and must be offered again */
+    bool open;                  /* [w] it is a WebSocket: others may write frames */
     bool blocked;               /* [w] the socket took no more; the owner waits for it */
     bool closing;               /* [w] a Close frame is queued or sent: nothing comes after it */
     bool too_slow;              /* [w] closed for being behind; `lag` says how far */
@@ -96,8 +97,12 @@ void outbox_flush(struct outbox *out);
  * half the ring behind. Returns its position, or UINT64_MAX when it reads the ring no more. */
 uint64_t outbox_pump(struct outbox *out);
 
+/* Says that the handshakes are done: from here on other threads may send frames. */
+void outbox_open(struct outbox *out);
+
 /* Begins an orderly close: all that was queued or said before goes out first, then a Close frame.
- * The first caller's code wins. Any thread; the owner is woken. */
+ * The first caller's code wins. Any thread; the owner is woken. Before outbox_open nothing is sent:
+ * the owner is told to end it. */
 void outbox_close(struct outbox *out, int code, const char *reason);
 
 /* What the owner needs to know before it waits. */

@@ -26,6 +26,7 @@
 #include "config.h"
 #include "log.h"
 #include "net.h"
+#include "register.h"
 #include "room.h"
 
 #define VERSION "0.1.0"
@@ -230,6 +231,7 @@ static int start(struct server *server)
     if (start_tls(server) < 0 || start_listening(server) < 0)
         return -1;
     raise_descriptor_limit(config->max_clients);
+    register_init(config);
     clients_init(config, server->tls);
     if (rooms_init(config) < 0 ||
         pthread_create(&server->acceptor, NULL, accept_loop, server) != 0) {
@@ -264,8 +266,8 @@ static int drain(struct server *server)
     for (int i = 0; i < server->listener_count; i++)
         close(server->listeners[i]);
     rooms_stop();
-    clients_stop();
-    return clients_wait(net_now() + DRAIN_MS);
+    register_stop();
+    return register_wait(net_now() + DRAIN_MS);
 }
 
 static int run(struct server *server)

@@ -239,6 +239,7 @@ def test_tls_versions(serve, version):
             assert not client.session.has_ticket, "no session tickets"
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_old_tls_is_refused(serve):
     server = serve(SSL=True)
     context = server.tls_context()
