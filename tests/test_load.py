@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT
+"""The room under load: bench/load checks every delivery, these tests give it something to do.
+
+LOAD        the load generator; default: ./build/load of this repository
+LOAD_SCALE  how much of each load, in (0, 1], for sanitizers and valgrind; default: 1
+"""
+import asyncio
+import json
+import os
+import random
+import re
+import shlex
+import subprocess
+import time
+
+import pytest
+import websockets
+
+from helpers import PASSWORD, PATIENCE, ROOT, SCALE, Peer, join, scenario
+
+COMMAND = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
+LOAD_SCALE = float(os.environ.get("LOAD_SCALE", "1"))
+TIMEOUT = int(100 * SCALE)
+
+UNLIMITED = {
+    "max_clients": 3000,
+    "max_clients_per_address": 0,
+    "max_messages_per_second": 0,
+    "max_bytes_per_second": 0,
+    "handshake_timeout_seconds": int(60 * SCALE),
+    "login_timeout_seconds": int(60 * SCALE),
+    "ping_interval_seconds": int(60 * SCALE),
+}
+
+
+def scaled(count, least=1):
+    return max(least, int(count * LOAD_SCALE))
+
+
+def arguments(port, tls, options):
+    """A command line: members=5 becomes --members 5, tls=True --tls."""
+    given = {"host": "127.0.0.1", "port": port, "timeout": TIMEOUT, "json": True, "tls": tls}
+    for name, value in {**given, **options}.items():
+        if value is not False:
+            yield "--" + name.replace("_", "-")
+            if value is not True:
+                yield str(value)
+
+
+def load(server, **options):
+    """Runs the load generator against the server; what it reports when all was well."""
+    options = {"password": PASSWORD, "pid": server.pid, **options}
+    done = subprocess.run(
+        [*COMMAND, *arguments(server.port, server.tls, options)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT + PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    flaws = {name: report[name] for name in ("lost", "doubled", "swapped", "errors")}
+    assert not any(flaws.values()), report
+    return report
+
+
+@pytest.fixture
+def server(serve, tls):
+    return serve(SSL=tls, **UNLIMITED)
+
+
+@pytest.fixture
+def small(serve, tls):
+    """A server that holds 256 KiB of the past, so that half of that is too slow."""
+    return serve(SSL=tls, max_message_bytes=16384, room_buffer_bytes=256 * 1024, **UNLIMITED)
+
+
+# ---- One order for all ---------------------------------------------------------------------------
+
+
+def test_32_senders_100_receivers(server):
+    """Nothing lost, doubled or swapped, and the same sequence at each member."""
+    members, messages = scaled(100, least=40), scaled(1000, least=20)
+    report = load(server, members=members, senders=32, messages=messages, window=8)
+    assert report["sent"] == 32 * messages
+    assert report["deliveries"] == 32 * messages * members
+
+
+def test_fixed_rate(server):
+    report = load(server, members=scaled(100, least=5), senders=5, rate=200, seconds=2)
+    assert 0 < report["sent"] <= 400
+
+
+def test_large_texts(server):
+    """Frames with 64-bit lengths (RFC 6455 §5.2), each of them many TLS records."""
+    report = load(server, members=scaled(20, least=4), senders=3, messages=30, size=65400)
+    assert report["sent"] == 90
+
+
+def test_private_pairs(server):
+    members, messages = 2 * scaled(50, least=2), scaled(200, least=20)
+    report = load(server, members=members, messages=messages, private=True)
+    assert report["sent"] == report["deliveries"] == members * messages
+
+
+# ---- Coming and going ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["original", "v2"])
+def test_1000_join_at_once(server, way):
+    """All are in, all know of each other, and a word reaches every one of them."""
+    members = scaled(1000, least=50)
+    report = load(server, members=members, joins_at_once=True, messages=3, v2=way == "v2")
+    assert report["deliveries"] == 3 * members
+
+
+@pytest.mark.parametrize("way", ["original", "v2"])
+def test_churn_with_resets(serve, tls, way):
+    """Who stays notices nothing of others that come, leave, and are cut off all the time."""
+    server = serve(SSL=tls, history=50, **UNLIMITED)
+    report = load(
+        server,
+        members=scaled(30, least=6),
+        senders=4,
+        rate=scaled(2000, least=100),
+        seconds=3 + int(SCALE),
+        churn=scaled(100, least=10),
+        v2=way == "v2",
+    )
+    assert report["came"] > 0 and report["went"] > 0
+
+
+def test_member_that_stops_reading(small):
+    """It is closed, alone, with one line in the log that gives figures; the others lose nothing."""
+    members = scaled(100, least=10)
+    report = load(small, members=members, senders=4, messages=1000, size=4000, window=2, stall=1)
+    assert report["stalled_closed"] == 1
+    assert report["deliveries"] == 4 * 1000 * (members - 1)
+    lines = [line for line in small.log().splitlines() if " too_slow " in line]
+    assert len(lines) == 1, lines
+    assert re.search(r"\w=\d{5,}", lines[0]), lines[0]
+
+
+def test_key_update_storm(serve):
+    """RFC 8446 §4.6.3: every KeyUpdate makes the server write where it only meant to read."""
+    server = serve(SSL=True, **UNLIMITED)
+    messages = scaled(1000, least=20)
+    report = load(server, members=20, senders=16, messages=messages, window=4, key_update=1)
+    assert report["key_updates"] > 16 * messages / 2  # none while an earlier message is stuck
+
+
+# ---- A line that is cut --------------------------------------------------------------------------
+
+
+class Talkers:
+    """Members that talk until told to stop; `last_id` is the latest that they all have heard."""
+
+    def __init__(self, peers):
+        self.peers, self.last_id, self.talking = peers, 0, True
+        self.tasks = [asyncio.create_task(self.talk(peer)) for peer in peers]
+
+    async def talk(self, peer):
+        while self.talking:
+            await peer.send("Broadcast", text=f"at {time.monotonic_ns()}")
+            while (await peer.message())["SrcUser"] != peer.joined["Name"]:
+                pass
+            self.last_id += 1
+            await asyncio.sleep(0.001)
+
+    async def further(self, count):
+        """Waits until so many more broadcasts have been made."""
+        goal = self.last_id + count
+        while self.last_id < goal:
+            done, _ = await asyncio.wait(self.tasks, timeout=0.005)
+            for task in done:
+                task.result()
+
+    async def stop(self):
+        self.talking = False
+        await asyncio.gather(*self.tasks)
+
+
+async def resume(server, epoch, after):
+    """Comes back as ana; her ghost may hold the name for a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        peer = await Peer.open(server)
+        assert (await peer.next())["msgType"] == "Hello"
+        answer = await peer.ask(
+            "Join", Password=PASSWORD, Name="ana", Resume={"Epoch": epoch, "After": after}
+        )
+        if answer["msgType"] == "Joined":
+            peer.joined = answer
+            return peer
+        assert answer["Code"] == "name_taken", answer
+        await peer.close()
+    raise AssertionError("the name stayed taken")
+
+
+async def listen(peer, count):
+    """The Ids of the next broadcasts; what is marked as history has to end at LastId."""
+    ids = []
+    while len(ids) < count:
+        message = await peer.message()
+        assert message["msgType"] == "Broadcast", message
+        ids.append(message["Id"])
+        assert message.get("History", False) == (message["Id"] <= peer.joined["LastId"]), message
+    return ids
+
+
+@scenario
+async def test_resume_after_a_cut_line(small):
+    """No gap and no double between what was heard, what was missed and what comes now."""
+    talkers = Talkers([await join(small, name) for name in ("bob", "cleo", "dora", "emil")])
+    ana = await join(small, "ana")
+    ids = await listen(ana, 20)
+    for _ in range(5):
+        ana.socket.transport.abort()
+        await talkers.further(random.randrange(1, 60))
+        ana = await resume(small, ana.joined["Epoch"], ids[-1])
+        assert ana.joined["Resumed"] is True, ana.joined
+        ids += await listen(ana, ana.joined["LastId"] - ids[-1] + 20)
+    await talkers.stop()
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+@scenario
+async def test_resume_after_more_than_the_ring_holds(small):
+    """`Resumed` is true only if every broadcast after `After` is there."""
+    ana, bob = await join(small, "ana"), await join(small, "bob")
+    first = (await bob.ask("Broadcast", text="the first of many"))["Id"]
+    epoch = ana.joined["Epoch"]
+    ana.socket.transport.abort()
+    for _ in range(80):
+        last = (await bob.ask("Broadcast", text="x" * 4000))["Id"]
+    ana = await resume(small, epoch, first)
+    assert ana.joined["Resumed"] is False
+    assert ana.joined["LastId"] == last
+    await ana.close()
+    await bob.presence("bob")
+    ana = await resume(small, epoch, last)
+    assert ana.joined["Resumed"] is True
+
+
+# ---- The checker is checked ----------------------------------------------------------------------
+
+
+class Careless:
+    """A server of the two-frame hello that breaks one promise, at its 50th broadcast."""
+
+    def __init__(self, flaw):
+        self.flaw, self.members, self.last_id, self.held = flaw, {}, 0, None
+
+    def tell(self, members, message):
+        websockets.broadcast(members, json.dumps(message, separators=(",", ":")))
+
+    def presence(self):
+        users = sorted(self.members, reverse=self.flaw == "unsorted" and len(self.members) == 4)
+        self.tell(self.members.values(), {"msgType": "OnlineUsers", "Users": users})
+
+    async def __call__(self, socket):
+        await socket.recv()
+        name = await socket.recv()
+        self.members[name] = socket
+        self.presence()
+        try:
+            async for text in socket:
+                self.relay({**json.loads(text), "SrcUser": name})
+        finally:
+            del self.members[name]
+            self.presence()
+
+    def relay(self, message):
+        self.last_id += 1
+        flaw = self.flaw if self.last_id == 50 else None
+        message |= {"Id": self.last_id + (flaw == "gap in Ids"), "Time": 1}
+        if flaw == "another text":
+            message["text"] = message["text"][:-2] + "ab"
+        if flaw == "another sender":
+            message["SrcUser"] = "m00002" if message["SrcUser"] != "m00002" else "m00001"
+        first, *others = self.members.values()
+        self.tell(others, message)
+        if flaw == "swapped":
+            self.held = message
+        elif flaw != "lost":
+            self.tell([first], message)
+        if flaw == "doubled":
+            self.tell([first], message)
+        if self.held and self.held["SrcUser"] == message["SrcUser"] and not flaw:
+            self.tell([first], self.held)
+            self.held = None
+
+
+async def careless_run(flaw):
+    async with websockets.serve(Careless(flaw), "127.0.0.1", 0, compression=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        options = {"members": 5, "senders": 3, "window": 2, "messages": 40}
+        options["timeout"] = int(30 * SCALE)
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            *arguments(port, False, options),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, error = await process.communicate()
+        return process.returncode, json.loads(out), error.decode()
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    ["lost", "doubled", "swapped", "gap in Ids", "another text", "another sender", "unsorted"],
+)
+def test_load_notices(flaw):
+    status, report, error = asyncio.run(careless_run(flaw))
+    assert status == 1 and error.startswith("load: "), error
+    assert report["errors"] > 0
+    if flaw in ("lost", "doubled", "swapped"):
+        assert report[flaw] > 0, report
+
+
+def test_load_finds_nothing_where_nothing_is():
+    status, report, error = asyncio.run(careless_run(None))
+    assert (status, error, report["deliveries"]) == (0, "", 600)
