@@ -366,6 +366,11 @@ static int join_by_v2(struct client *client, int64_t until)
 
 /* ---- The life of a client ---- */
 
+static bool is_page(const struct client *client, const struct http_request *request)
+{
+    return client->room[0] || (request->path.len == 1 && request->path.at[0] == '/');
+}
+
 /* Answers the request: a WebSocket, the page, or a refusal. Returns 0 for a WebSocket. */
 static int admit(struct client *client, const struct http_request *request)
 {
@@ -379,6 +384,10 @@ static int admit(struct client *client, const struct http_request *request)
         !http_origin_ok(request, origins, (size_t)settings->allowed_origins_count, tls != NULL)) {
         status = 403;
         why = "pages of this origin may not connect; see allowed_origins";
+    }
+    if (!status && !request->upgrade && !is_page(client, request)) {
+        status = 404;
+        why = "there is only / and /rooms/NAME here";
     }
     if (!status && request->upgrade) {
         client->v2 = request->protocol;

@@ -328,8 +328,10 @@ void conn_finish(struct conn *conn)
     int64_t until = net_now() + CONN_CLOSE_MS;
     if (!conn->cut)
         close_handshake(conn, until);
-    if (conn->cut || stream->broken)
+    if (conn->cut || stream->broken || outbox_state(&conn->out).events) {
+        net_abandon(stream); /* a peer that takes nothing costs no memory in the kernel */
         return;
+    }
     net_finish(stream);
     until = earlier(until, net_now() + CONN_DRAIN_MS);
     while (net_now() < until)

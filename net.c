@@ -454,6 +454,12 @@ void net_finish(struct net_stream *stream)
     shutdown(stream->fd, SHUT_WR);
 }
 
+void net_abandon(struct net_stream *stream)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 void net_close(struct net_stream *stream)
 {
     SSL_free(stream->ssl);

@@ -105,6 +105,9 @@ ssize_t net_write(struct net_stream *stream, const void *buf, size_t len);
 /* Says that no more will be written: close_notify in TLS, then FIN. */
 void net_finish(struct net_stream *stream);
 
+/* Makes net_close reset the connection: what the peer did not take is not kept for it. */
+void net_abandon(struct net_stream *stream);
+
 /* Closes the socket and frees what the stream holds. */
 void net_close(struct net_stream *stream);
 

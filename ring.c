@@ -2,9 +2,8 @@
  *
  * ring.c - the ring of bytes, as ring.h promises it. No I/O; one leaf lock.
  *
- * Readers take no lock. A frame's bytes are stored before the end moves past them (release), and a
- * reader loads the end first (acquire). That nobody reads what is being overwritten is the floor's
- * business: it is raised only after the reader's write lock was held and its position seen.
+ * Readers read without the lock: between asking for the end and raising the floor nobody writes
+ * there. The floor is raised only after each reader's position was seen under its write lock.
  */
 #include "ring.h"
 
@@ -53,7 +52,7 @@ static void store(struct ring *ring, uint64_t at, const void *from, size_t len)
 
 bool ring_append_locked(struct ring *ring, const struct iovec *parts, int count)
 {
-    uint64_t end = ring_end(ring);
+    uint64_t end = ring->end;
     size_t len = 0;
     for (int i = 0; i < count; i++)
         len += parts[i].iov_len;
@@ -66,19 +65,14 @@ bool ring_append_locked(struct ring *ring, const struct iovec *parts, int count)
         end += parts[i].iov_len;
     }
     ring->next_id++;
-    atomic_store_explicit(&ring->end, end, memory_order_release);
+    ring->end = end;
     return true;
 }
 
-uint64_t ring_end(const struct ring *ring)
-{
-    return atomic_load_explicit(&ring->end, memory_order_acquire);
-}
-
-uint64_t ring_end_ordered(struct ring *ring)
+uint64_t ring_end(struct ring *ring)
 {
     pthread_mutex_lock(&ring->lock);
-    uint64_t end = ring_end(ring);
+    uint64_t end = ring->end;
     pthread_mutex_unlock(&ring->lock);
     return end;
 }
@@ -95,7 +89,7 @@ struct ring_start ring_start(struct ring *ring, uint64_t id, uint64_t count, siz
     pthread_mutex_lock(&ring->lock);
     struct ring_start start = {.position = ring->tail,
                                .first_id = ring->tail_id,
-                               .end = ring_end(ring),
+                               .end = ring->end,
                                .last_id = ring->next_id - 1};
     if (count < start.last_id && id <= start.last_id - count)
         id = start.last_id - count + 1;

@@ -16,7 +16,6 @@
 #define RING_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +25,7 @@ struct ring {
     unsigned char *bytes;   /* [I] */
     size_t size;            /* [I] */
     pthread_mutex_t lock;   /* a leaf: nothing is locked while it is held */
-    _Atomic uint64_t end;   /* written under the lock, read by anyone */
+    uint64_t end;           /* [l] */
     uint64_t floor;         /* [l] */
     uint64_t tail;          /* [l] */
     uint64_t tail_id;       /* [l] Id of the frame at tail */
@@ -45,12 +44,9 @@ uint64_t ring_lock(struct ring *ring);
 bool ring_append_locked(struct ring *ring, const struct iovec *parts, int count);
 void ring_unlock(struct ring *ring);
 
-/* The position behind the last frame. What lies before it may be read. */
-uint64_t ring_end(const struct ring *ring);
-
-/* The same under the lock: whatever another thread appended before it tried a lock that the caller
- * has just let go is seen (room_pump needs this; see there). */
-uint64_t ring_end_ordered(struct ring *ring);
+/* The position behind the last frame. What lies between the floor and it may be read without the
+ * lock. */
+uint64_t ring_end(struct ring *ring);
 
 /* Raises (or lowers) the floor to the position of whoever is furthest behind. */
 void ring_set_floor(struct ring *ring, uint64_t floor);

@@ -169,7 +169,7 @@ bool room_pump(struct room *room)
     uint64_t seen = ring_end(&room->ring);
     pump_locked(room);
     pthread_mutex_unlock(&room->members_lock);
-    return ring_end_ordered(&room->ring) != seen;
+    return ring_end(&room->ring) != seen;
 }
 
 /* ---- Presence ---- */
