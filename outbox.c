@@ -437,14 +437,14 @@ void outbox_open(struct outbox *out)
 void outbox_close(struct outbox *out, int code, const char *reason)
 {
     pthread_mutex_lock(&out->lock);
-    if (!out->closing && !out->stream.broken) {
-        if (out->open && !push_close(out, code, reason))
-            give_up(out);
-        out->closing = true;
-        if (out->open && !out->blocked)
-            flush_locked(out);
+    bool first = !out->closing;
+    out->closing = true;
+    if (first && out->open && !out->stream.broken && !push_close(out, code, reason))
+        give_up(out);
+    if (first && out->open && !out->blocked)
+        flush_locked(out);
+    if (first)
         net_wake(out->owner);
-    }
     pthread_mutex_unlock(&out->lock);
 }
 
