@@ -183,7 +183,8 @@ static void hear(struct client *client, const struct ws_event *event)
         say_missing(client, &message, "msgType");
         return;
     }
-    json_string(field, type, sizeof(type));
+    if (json_string(field, type, sizeof(type)) < 0)
+        type[0] = '\0'; /* too long for any of ours, or with U+0000 in it */
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(type, verbs[i].type) == 0) {
             verbs[i].handle(client, &message);
@@ -454,6 +455,8 @@ static void end(struct client *client)
         conn_close(&client->conn, client->end_code, client->end_why);
     log_end(client);
     register_delist(&client->entry); /* nobody else writes to the stream while it ends */
+    if (client->joined)
+        room_forget(&client->member);
     conn_finish(&client->conn);
 }
 
@@ -476,8 +479,6 @@ static void *client_main(void *argument)
         end(client);
     }
     conn_fini(&client->conn);
-    if (client->joined)
-        room_forget(&client->member);
     OPENSSL_thread_stop(); /* its own clean-up may come after the process's, which waits for us */
     register_give(&client->entry);
     free(client);

@@ -13,10 +13,10 @@
 #include "log.h"
 
 enum {
-    CONFIG_KEYS = 32,             /* at least as many as there are keys */
-    CONFIG_ORIGINS_MAX = 32,      /* entries in allowed_origins */
-    CONFIG_FILE_MAX = 64 * 1024,  /* bytes of config.json; more is an error */
-    CONFIG_ERROR_MAX = 512,       /* room for a complaint; a longer one is cut */
+    CONFIG_KEYS = 32,            /* at least as many as there are keys */
+    CONFIG_ORIGINS_MAX = 32,     /* entries in allowed_origins */
+    CONFIG_FILE_MAX = 64 * 1024, /* bytes of config.json; more is an error */
+    CONFIG_ERROR_MAX = 512,      /* room for a complaint; a longer one is cut */
 };
 
 /* The settings, named as in the file; the README's table says what each one means. */

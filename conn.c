@@ -92,7 +92,9 @@ static int handshake_tls(struct conn *conn, int64_t until)
     int done;
     while ((done = net_handshake(stream)) == 0) {
         net_wait(stream->fd, stream->read_wants, until);
-        if (net_now() >= until || outbox_state(&conn->out).closing)
+        if (outbox_state(&conn->out).closing)
+            return over(conn, "closed by the server");
+        if (net_now() >= until)
             return over(conn, "TLS handshake took too long");
     }
     return done < 0 ? tls_failed(conn) : 0;
@@ -147,11 +149,10 @@ void conn_upgrade(struct conn *conn, const struct http_request *request, const c
     char accept[WS_ACCEPT_MAX], response[HTTP_RESPONSE_MAX];
     ws_accept_key(request->key.at, accept);
     size_t len = http_write_switch(response, accept, protocol);
-    post(conn, OUTBOX_MESSAGE, -1, response, len);
-    outbox_flush(&conn->out);
-    outbox_open(&conn->out);
+    struct frame *head = frame_new(-1, response, len);
+    conn->upgraded = head && outbox_open(&conn->out, head);
     conn->heard = net_now();
-    conn->upgraded = true;
+    frame_drop(head);
 }
 
 /* ---- Messages in ---- */
@@ -229,7 +230,7 @@ static int64_t check_silence(struct conn *conn)
     }
     if (silent >= limit && !conn->pinged) {
         conn->pinged = true;
-        post(conn, OUTBOX_PONG, WS_PING, "", 0);
+        post(conn, OUTBOX_PING, WS_PING, "", 0);
         outbox_flush(&conn->out);
     }
     return conn->heard + (conn->pinged ? 2 * limit : limit);
@@ -237,7 +238,10 @@ static int64_t check_silence(struct conn *conn)
 
 int conn_wait(struct conn *conn, int64_t until)
 {
+    int64_t look = check_silence(conn); /* first: its ping may be what blocks the outbox */
     struct outbox_state state = outbox_state(&conn->out);
+    if (look < 0)
+        return -1;
     if (state.too_slow)
         return over(conn, "too slow");
     if (state.broken)
@@ -251,9 +255,6 @@ int conn_wait(struct conn *conn, int64_t until)
         return -1;
     if (more && !state.events)
         return read_some(conn);
-    int64_t look = check_silence(conn);
-    if (look < 0)
-        return -1;
     if (!listening && !state.closing)
         look = earlier(look, conn->unread_until);
     ws_rest(&conn->reader);
@@ -261,11 +262,11 @@ int conn_wait(struct conn *conn, int64_t until)
     short events = state.events;
     if (listening)
         events |= conn->out.stream.read_wants;
-    short ready =
-        net_wait(events ? conn->out.stream.fd : -1, events, more ? 0 : earlier(until, look));
+    int64_t end = more ? 0 : earlier(until, look);
+    short ready = net_wait(events ? conn->out.stream.fd : -1, events, end);
     if (state.events && ready)
         outbox_flush(&conn->out);
-    return ready && listening ? read_some(conn) : 0;
+    return listening && (ready || more) ? read_some(conn) : 0;
 }
 
 /* ---- Messages out, and the end ---- */
@@ -308,7 +309,8 @@ static void close_handshake(struct conn *conn, int64_t until)
         look_for_close(conn);
     while (net_now() < until) {
         struct outbox_state state = outbox_state(&conn->out);
-        if (state.broken || (!state.events && (conn->ended || !state.closing)))
+        bool awaited = state.closing && conn->upgraded && !conn->ended;
+        if (state.broken || (!state.events && !awaited))
             return;
         short events = state.events;
         if (!conn->ended)

@@ -64,7 +64,8 @@ void conn_fini(struct conn *conn);
  * where that was possible). */
 int conn_handshake(struct conn *conn, const char *protocol, struct http_request *request);
 
-/* Completes the WebSocket handshake; `protocol` is the subprotocol chosen, or NULL. */
+/* Completes the WebSocket handshake; `protocol` is the subprotocol chosen, or NULL. When the server
+ * stops meanwhile, the next conn_wait says so. */
 void conn_upgrade(struct conn *conn, const struct http_request *request, const char *protocol);
 
 /* Queues a final HTTP response; conn_finish sends it. */

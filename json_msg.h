@@ -15,17 +15,17 @@
 #include <stdint.h>
 
 enum {
-    JSON_DEPTH_MAX = 32,   /* nested arrays and objects; deeper is refused */
-    JSON_FIELDS_MAX = 64,  /* fields at the top level; more is refused */
+    JSON_DEPTH_MAX = 32,      /* nested arrays and objects; deeper is refused */
+    JSON_FIELDS_MAX = 64,     /* fields at the top level; more is refused */
     JSON_OPEN_KEYS_MAX = 256, /* keys of all objects open at one place; more is refused */
 };
 
 /* One field of the top-level object. All pointers borrow from the text that was parsed. */
 struct json_field {
-    uint64_t key;       /* json_key() of the decoded name */
-    const char *name;   /* the name as written, with its quotes */
+    uint64_t key;     /* json_key() of the decoded name */
+    const char *name; /* the name as written, with its quotes */
     size_t name_len;
-    const char *value;  /* the value as written, without the white space around it */
+    const char *value; /* the value as written, without the white space around it */
     size_t value_len;
 };
 

@@ -40,6 +40,8 @@ int64_t net_now(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static sigset_t waiting_mask; /* [I] what a thread blocks while it waits: not NET_WAKE */
+
 static void on_wake(int number)
 {
     (void)number; /* that it was delivered has ended the wait */
@@ -55,7 +57,8 @@ void net_wake_init(void)
     sigaction(SIGPIPE, &action, NULL);
     sigemptyset(&wake);
     sigaddset(&wake, NET_WAKE);
-    pthread_sigmask(SIG_BLOCK, &wake, NULL);
+    pthread_sigmask(SIG_BLOCK, &wake, &waiting_mask);
+    sigdelset(&waiting_mask, NET_WAKE);
 }
 
 void net_wake(pthread_t thread)
@@ -63,20 +66,17 @@ void net_wake(pthread_t thread)
     pthread_kill(thread, NET_WAKE);
 }
 
-/* ppoll with NET_WAKE let through. Other signals stay as the thread has them. */
+/* ppoll with NET_WAKE let through. Other signals stay as they were in net_wake_init. */
 static int wait_masked(struct pollfd *fds, nfds_t count, int64_t until)
 {
     struct timespec left = {0, 0}, *timeout = NULL;
-    sigset_t mask;
-    pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    sigdelset(&mask, NET_WAKE);
     if (until != INT64_MAX) {
         int64_t ms = until - net_now();
         left.tv_sec = ms > 0 ? ms / 1000 : 0;
         left.tv_nsec = ms > 0 ? ms % 1000 * 1000000 : 0;
         timeout = &left;
     }
-    return ppoll(fds, count, timeout, &mask);
+    return ppoll(fds, count, timeout, &waiting_mask);
 }
 
 short net_wait(int fd, short events, int64_t until)

@@ -18,9 +18,9 @@
 #include <sys/types.h>
 
 enum {
-    NET_LISTENERS_MAX = 8,    /* addresses one name may stand for; more are left out */
-    NET_ADDRESS_MAX = 64,     /* an address as text, with its NUL */
-    NET_ERROR_MAX = 256,      /* an error text, with its NUL */
+    NET_LISTENERS_MAX = 8, /* addresses one name may stand for; more are left out */
+    NET_ADDRESS_MAX = 64,  /* an address as text, with its NUL */
+    NET_ERROR_MAX = 256,   /* an error text, with its NUL */
 };
 
 struct net_tls; /* certificate, key and rules; shared by all streams, immutable */

@@ -213,34 +213,46 @@ static void close_slow(struct outbox *out, size_t lag, const char *reason)
 
 /* ---- Sending ---- */
 
-/* Takes the broadcast at the position out of the ring and puts it first in the queue, with a mark in
- * place of its last brace. */
-static bool queue_history(struct outbox *out)
+/* Copies the broadcast at `at` out of the ring, with a mark in place of its last brace. Returns the
+ * length of the frame that it makes. */
+static size_t copy_marked(struct outbox *out, uint64_t at, size_t size, unsigned char *to)
 {
     static const char mark[] = JSON_HISTORY_END;
+    unsigned char head[WS_HEAD_MAX];
+    ring_copy(out->ring, at, head, 2);
+    size_t old_head = ws_head_size(head), text = size - old_head - 1;
+    size_t new_head = ws_write_head(to, WS_TEXT, text + strlen(mark));
+    ring_copy(out->ring, at + old_head, to + new_head, text);
+    memcpy(to + new_head + text, mark, strlen(mark));
+    return new_head + text + strlen(mark);
+}
+
+/* Takes the next broadcasts out of the ring, one write's worth of them and at least one, and puts
+ * them first in the queue, marked as history. */
+static bool queue_history(struct outbox *out)
+{
+    enum { GROWTH = WS_HEAD_MAX + sizeof(JSON_HISTORY_END) };
+    uint64_t at = out->position, until = at;
+    size_t len = 0, size;
+    for (; until < out->history_end && (len == 0 || len < WRITE_MAX); until += size, len += GROWTH)
+        len += size = ring_frame_size(out->ring, until);
     struct outbox_item *item = malloc(sizeof(*item));
-    size_t size = ring_frame_size(out->ring, out->position);
-    char *bytes = malloc(size + sizeof(mark));
-    struct frame *frame = NULL;
-    if (bytes) {
-        ring_copy(out->ring, out->position, bytes, size);
-        size_t head = ws_head_size((unsigned char *)bytes);
-        memcpy(bytes + size - 1, mark, sizeof(mark));
-        frame = frame_new(WS_TEXT, bytes + head, size - head - 1 + strlen(mark));
-    }
-    free(bytes);
+    struct frame *frame = frame_alloc(len);
     if (!item || !frame) {
         free(item);
-        frame_drop(frame);
+        free(frame);
         return false;
+    }
+    for (frame->len = 0; at < until; at += size) {
+        size = ring_frame_size(out->ring, at);
+        frame->len += copy_marked(out, at, size, frame->bytes + frame->len);
     }
     *item = (struct outbox_item){.next = out->first, .frame = frame, .kind = OUTBOX_MESSAGE};
     out->first = item;
     if (!out->last)
         out->last = item;
     out->queued += weight(item);
-    out->position += size;
-    out->frame_end = out->position;
+    out->position = out->frame_end = until;
     return true;
 }
 
@@ -353,7 +365,7 @@ void outbox_fini(struct outbox *out)
 void outbox_attach(struct outbox *out, struct ring *ring, const struct ring_start *start)
 {
     pthread_mutex_lock(&out->lock);
-    out->ring = ring;
+    out->ring = out->closing ? NULL : ring; /* RFC 6455 §5.5.1: nothing follows a Close frame */
     out->position = out->frame_end = start->position;
     out->history_end = start->end;
     pthread_mutex_unlock(&out->lock);
@@ -427,11 +439,14 @@ uint64_t outbox_pump(struct outbox *out)
     return position;
 }
 
-void outbox_open(struct outbox *out)
+bool outbox_open(struct outbox *out, struct frame *head)
 {
     pthread_mutex_lock(&out->lock);
-    out->open = true;
+    out->open = post_locked(out, OUTBOX_MESSAGE, head);
+    flush_locked(out);
+    bool opened = out->open;
     pthread_mutex_unlock(&out->lock);
+    return opened;
 }
 
 void outbox_close(struct outbox *out, int code, const char *reason)

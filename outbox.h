@@ -41,28 +41,28 @@ void frame_drop(struct frame *frame);
 
 /* What a queued frame is. Of the latter kinds only the newest counts: it replaces one that still
  * waits, so that neither pings nor comings and goings can make the queue grow. */
-enum outbox_kind { OUTBOX_MESSAGE, OUTBOX_PRESENCE, OUTBOX_PONG, OUTBOX_CLOSE };
+enum outbox_kind { OUTBOX_MESSAGE, OUTBOX_PRESENCE, OUTBOX_PING, OUTBOX_PONG, OUTBOX_CLOSE };
 
 struct outbox_item;
 
 /* [w] under the write lock; [I] set before other threads know the outbox; [t] its own thread. */
 struct outbox {
-    pthread_mutex_t lock;       /* the write lock */
-    pthread_t owner;            /* [I] the thread to wake */
-    struct net_stream stream;   /* [w] */
-    struct ring *ring;          /* [w] NULL: in no room */
-    uint64_t position;          /* [w] the next byte of the ring to send */
-    uint64_t frame_end;         /* [w] a frame boundary, at or behind the position */
-    uint64_t history_end;       /* [w] broadcasts before it are sent marked as history */
+    pthread_mutex_t lock;             /* the write lock */
+    pthread_t owner;                  /* [I] the thread to wake */
+    struct net_stream stream;         /* [w] */
+    struct ring *ring;                /* [w] NULL: in no room */
+    uint64_t position;                /* [w] the next byte of the ring to send */
+    uint64_t frame_end;               /* [w] a frame boundary, at or behind the position */
+    uint64_t history_end;             /* [w] broadcasts before it are sent marked as history */
     struct outbox_item *first, *last; /* [w] */
-    size_t queued;              /* [w] bytes of OUTBOX_MESSAGE in the queue */
-    size_t queue_max;           /* [I] more than that is too slow */
-    size_t offered;             /* [w] bytes that TLS refused and must be offered again */
-    bool open;                  /* [w] it is a WebSocket: others may write frames */
-    bool blocked;               /* [w] the socket took no more; the owner waits for it */
-    bool closing;               /* [w] a Close frame is queued or sent: nothing comes after it */
-    bool too_slow;              /* [w] closed for being behind; `lag` says how far */
-    size_t lag;                 /* [w] */
+    size_t queued;                    /* [w] bytes of OUTBOX_MESSAGE in the queue */
+    size_t queue_max;                 /* [I] more than that is too slow */
+    size_t offered;                   /* [w] bytes that TLS refused and must be offered again */
+    bool open;                        /* [w] it is a WebSocket: others may write frames */
+    bool blocked;                     /* [w] the socket took no more; the owner waits for it */
+    bool closing;  /* [w] a Close frame is queued or sent: nothing comes after it */
+    bool too_slow; /* [w] closed for being behind; `lag` says how far */
+    size_t lag;    /* [w] */
 };
 
 /* Readies an outbox of the calling thread. */
@@ -97,8 +97,9 @@ void outbox_flush(struct outbox *out);
  * half the ring behind. Returns its position, or UINT64_MAX when it reads the ring no more. */
 uint64_t outbox_pump(struct outbox *out);
 
-/* Says that the handshakes are done: from here on other threads may send frames. */
-void outbox_open(struct outbox *out);
+/* Sends the head that completes the handshakes; from here on other threads may send frames. Returns
+ * false, and nothing was sent, when the outbox was told to close before. */
+bool outbox_open(struct outbox *out, struct frame *head);
 
 /* Begins an orderly close: all that was queued or said before goes out first, then a Close frame.
  * The first caller's code wins. Any thread; the owner is woken. Before outbox_open nothing is sent:

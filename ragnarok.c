@@ -7,6 +7,7 @@
  * first client, may end the process with an error.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -292,10 +293,22 @@ static int run(struct server *server)
     return 0;
 }
 
+/* Started without standard streams, a socket would get their number, and a client the log. */
+static void fill_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     static struct server server;
     struct options options;
+    fill_standard_streams();
     int status = read_options(argc, argv, &options);
     if (status >= 0)
         return status;

@@ -22,14 +22,14 @@
 #include <sys/uio.h>
 
 struct ring {
-    unsigned char *bytes;   /* [I] */
-    size_t size;            /* [I] */
-    pthread_mutex_t lock;   /* a leaf: nothing is locked while it is held */
-    uint64_t end;           /* [l] */
-    uint64_t floor;         /* [l] */
-    uint64_t tail;          /* [l] */
-    uint64_t tail_id;       /* [l] Id of the frame at tail */
-    uint64_t next_id;       /* [l] Id that the next frame gets; the first is 1 */
+    unsigned char *bytes; /* [I] */
+    size_t size;          /* [I] */
+    pthread_mutex_t lock; /* a leaf: nothing is locked while it is held */
+    uint64_t end;         /* [l] */
+    uint64_t floor;       /* [l] */
+    uint64_t tail;        /* [l] */
+    uint64_t tail_id;     /* [l] Id of the frame at tail */
+    uint64_t next_id;     /* [l] Id that the next frame gets; the first is 1 */
 };
 
 /* Makes an empty ring of `size` bytes. Returns 0, or -1 when memory is out. */

@@ -159,8 +159,8 @@ static void pump_locked(struct room *room)
     ring_set_floor(&room->ring, floor);
 }
 
-/* A thread that finds the list locked leaves its bytes to the one that holds it. That one therefore
- * looks once more after it has let go. It looks under the ring's lock: either it sees the bytes, or
+/* A thread that finds the list locked leaves its bytes to the one that holds it, for whatever reason.
+ * Whoever held it therefore pumps after it has let go, and looks once more after that. It looks under the ring's lock: either it sees the bytes, or
  * they were appended later, and then the appender finds the list free. */
 bool room_pump(struct room *room)
 {
@@ -390,6 +390,8 @@ static const char *join_room(struct member *member, const struct room_request *r
     if (!code && !changed(room, member))
         show_list(member);
     pthread_mutex_unlock(&room->members_lock);
+    while (code && room_pump(room)) /* others may have left their bytes to us meanwhile */
+        ;
     return code;
 }
 

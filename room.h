@@ -61,7 +61,7 @@ const char *room_join(struct member *member, struct outbox *out, const struct ro
 /* Leaves: when it returns, no other thread knows the member or its outbox. */
 void room_leave(struct member *member);
 
-/* The last of it, once the connection has ended: pays what member->presence_due owes (waits until
+/* The last of it, when nothing is said to the client any more: pays what member->presence_due owes (waits until
  * then), lets the room go and frees the member's strings. Also due after a join that failed. */
 void room_forget(struct member *member);
 

@@ -34,11 +34,11 @@ enum ws_code {
 };
 
 enum {
-    WS_HEAD_MAX = 14,       /* bytes of a frame head with its mask */
-    WS_CONTROL_MAX = 125,   /* payload of a control frame (§5.5) */
+    WS_HEAD_MAX = 14,           /* bytes of a frame head with its mask */
+    WS_CONTROL_MAX = 125,       /* payload of a control frame (§5.5) */
     WS_CLOSE_MAX = 2 + 2 + 123, /* a whole unmasked Close frame */
-    WS_ACCEPT_MAX = 29,     /* Sec-WebSocket-Accept with its NUL */
-    WS_FRAGMENT_SIZE = 64,  /* what the fragments of a message must average; see ws_reader_init */
+    WS_ACCEPT_MAX = 29,         /* Sec-WebSocket-Accept with its NUL */
+    WS_FRAGMENT_SIZE = 64, /* what the fragments of a message must average; see ws_reader_init */
 };
 
 /* How far into a UTF-8 sequence a text is. */
@@ -66,8 +66,8 @@ struct ws_reader {
     unsigned char opcode;  /* of the present frame */
     unsigned char kind;    /* WS_TEXT or WS_BINARY while a message is open, else 0 */
     bool fin, in_frame;
-    bool masked;           /* what the peer must send: a client's frames are masked (§5.1) */
-    struct ws_utf8 utf8;   /* of the present text message */
+    bool masked;         /* what the peer must send: a client's frames are masked (§5.1) */
+    struct ws_utf8 utf8; /* of the present text message */
 };
 
 /* What ws_next found. `payload` lies in the reader's buffer and holds until the next call of
@@ -76,8 +76,8 @@ struct ws_event {
     enum ws_opcode opcode;  /* WS_TEXT, WS_BINARY: a whole message; WS_PING, WS_PONG, WS_CLOSE */
     unsigned char *payload; /* of a Close frame: the reason, without the code */
     size_t len;
-    int code;               /* WS_CLOSE: the code received, or WS_CODE_NONE */
-    const char *why;        /* after -1: what the peer did wrong; `code` says what to close with */
+    int code;        /* WS_CLOSE: the code received, or WS_CODE_NONE */
+    const char *why; /* after -1: what the peer did wrong; `code` says what to close with */
 };
 
 /* Makes an empty reader for messages of up to `max_message` bytes. `masked`: the peer is a client.

@@ -10,15 +10,18 @@ import signal
 import socket
 import ssl
 import struct
+import subprocess
 import time
 
 import pytest
 
 from helpers import (
+    BINARY,
     CLOSE,
     PATIENCE,
     PING,
     PONG,
+    ROOT,
     SCALE,
     TEXT,
     UPGRADE,
@@ -514,3 +517,111 @@ def test_broken_tls_record_ends_that_connection_only(serve):
         await ana.nothing_more()
 
     talk()
+
+
+# ---- What once went wrong ------------------------------------------------------------------------
+
+
+def test_a_blocked_member_with_half_a_frame_costs_no_cpu(serve, tls):
+    """Its socket takes no more, and what it sent last filled the read buffer to the brim."""
+    server = serve(SSL=tls, room_buffer_bytes=64 * 1024 * 1024, **NO_RATE)
+    with Raw(server, receive_buffer=4096) as slow, Raw(server) as fast:
+        slow.join("slow")
+        fast.join("fast")
+        for _ in range(200):
+            fast.send(broadcast(server, "x" * 60000))
+            fast.message()
+        wait_until(lambda: cpu_share(server) < 0.1, "the kernel's buffers to be full")
+        slow.send(frame(TEXT, b" " * 15000)[: 12000 if tls else 4096])
+        assert min(cpu_share(server) for _ in range(3)) < 0.5
+
+
+def cpu_share(server, seconds=0.5):
+    """The share of a processor that the process takes, measured over a while."""
+    before, start = cpu_seconds(server), time.monotonic()
+    time.sleep(seconds)
+    return (cpu_seconds(server) - before) / (time.monotonic() - start)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT"], ids=["nothing", "half a request"])
+def test_the_end_does_not_wait_for_who_is_no_websocket_yet(serve, tls, sent):
+    """Nobody asked them for a Close frame; browsers keep such connections in reserve."""
+    server = serve(SSL=tls)
+    with Raw(server) as idle:
+        idle.send(sent)
+        server.signal(signal.SIGTERM)
+        assert server.wait_end() == 0
+    assert "cut_off=0" in server.log()
+
+
+def test_a_list_that_a_leaver_owes_does_not_wait_for_its_farewell(serve):
+    """Two of 60 leave at once; neither answers the Close frame, the second one owes the list."""
+    server = serve()
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(Raw(server)) for _ in range(60)]
+        for number, peer in enumerate(peers):
+            peer.join(f"user-{number:02}")
+        watcher, *leavers = peers[:3]
+        users = 0
+        while users != 60:
+            users = len(json.loads(watcher.next_frame()[1]).get("Users", []))
+        started = time.monotonic()
+        for peer in leavers:
+            peer.send(frame(BINARY, b"not text"))
+        while users != 58:
+            users = len(json.loads(watcher.next_frame()[1])["Users"])
+        assert time.monotonic() - started < 4 * SCALE, "less than a close handshake takes"
+
+
+def test_without_standard_streams_nobody_gets_the_log(serve, tmp_path):
+    """Sockets must not get the numbers 0 to 2."""
+    port_file = tmp_path / "config.json"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    port_file.write_text(
+        json.dumps(
+            {
+                "SSL": False,
+                "server_ip": "127.0.0.1",
+                "server_port": port,
+                "server_name": "Ks",
+                "server_password": "",
+                "log_level": "debug",
+            }
+        ),
+        encoding="utf-8",
+    )
+    process = subprocess.Popen(
+        [
+            "sh",
+            "-c",
+            'exec "$0" -c "$1" <&- >&- 2>&-',
+            os.environ.get("RAGNAROK", str(ROOT / "ragnarok")),
+            str(port_file),
+        ]
+    )
+    try:
+        wait_until(lambda: can_connect(port), "the server to listen")
+        with contextlib.ExitStack() as stack:
+            sockets = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(4)
+            ]
+            sockets[3].sendall(b"nonsense\r\n\r\n")
+            assert sockets[3].recv(100).startswith(b"HTTP/1.1 400 ")
+            process.send_signal(signal.SIGTERM)
+            for other in sockets[:3]:
+                other.settimeout(PATIENCE)
+                assert other.recv(100) == b"", "the end of the stream, and no log before it"
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def can_connect(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True

@@ -457,7 +457,10 @@ def test_missing_field(server, fields):
     talk()
 
 
-@pytest.mark.parametrize("kind", ["Shout", "broadcast", "", "OnlineUsers", "Joined", "Error"])
+@pytest.mark.parametrize(
+    "kind",
+    ["Shout", "broadcast", "", "OnlineUsers", "Joined", "Error", "Broadcast\0 and more", "B" * 99],
+)
 def test_unknown_type(server, kind):
     @scenario
     async def talk():
@@ -766,11 +769,13 @@ async def test_resume_after_too_much_was_missed(serve):
 
 @pytest.mark.parametrize("resuming", [False, True], ids=["history", "resume"])
 def test_no_gap_and_no_double_while_others_talk(serve, resuming):
-    server = serve(history=20, max_messages_per_second=0, max_bytes_per_second=0)
+    unlimited = {"max_messages_per_second": 0, "max_bytes_per_second": 0}
+    server = serve(history=20, room_buffer_bytes=64 * 1024 * 1024, **unlimited)
 
     @scenario
     async def talk():
         ana = await join(server, "ana")
+        await ana.ask("Broadcast", text="the first word")
         resume = {"Resume": {"Epoch": ana.joined["Epoch"], "After": 0}} if resuming else {}
         stop = asyncio.Event()
 
