@@ -247,11 +247,10 @@ static bool queue_history(struct outbox *out)
         size = ring_frame_size(out->ring, at);
         frame->len += copy_marked(out, at, size, frame->bytes + frame->len);
     }
-    *item = (struct outbox_item){.next = out->first, .frame = frame, .kind = OUTBOX_MESSAGE};
+    *item = (struct outbox_item){.next = out->first, .frame = frame, .kind = OUTBOX_HISTORY};
     out->first = item;
     if (!out->last)
         out->last = item;
-    out->queued += weight(item);
     out->position = out->frame_end = until;
     return true;
 }

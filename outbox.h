@@ -39,9 +39,16 @@ struct frame {
 struct frame *frame_new(int opcode, const void *payload, size_t len);
 void frame_drop(struct frame *frame);
 
-/* What a queued frame is. Of the latter kinds only the newest counts: it replaces one that still
- * waits, so that neither pings nor comings and goings can make the queue grow. */
-enum outbox_kind { OUTBOX_MESSAGE, OUTBOX_PRESENCE, OUTBOX_PING, OUTBOX_PONG, OUTBOX_CLOSE };
+/* What a queued frame is. Of presence, pings and pongs only the newest counts: it replaces one that
+ * still waits, so that neither pings nor comings and goings can make the queue grow. */
+enum outbox_kind {
+    OUTBOX_MESSAGE,
+    OUTBOX_HISTORY, /* copied out of the ring by the outbox itself, one write's worth at a time */
+    OUTBOX_PRESENCE,
+    OUTBOX_PING,
+    OUTBOX_PONG,
+    OUTBOX_CLOSE,
+};
 
 struct outbox_item;
 

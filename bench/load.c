@@ -9,6 +9,7 @@
  * A run has three acts: join (until everyone has seen the list of everyone), talk (until all that
  * was said has arrived), leave (who stalled must have been closed; the others close properly, and
  * read to the very end, so that nothing can come twice unnoticed). The first broken promise ends it.
+ * With --visits there is one act: who was let in by HTTP is gone at once, and comes again.
  *
  * A delivery is not parsed as JSON: its fields are where the protocol page shows them, and the text
  * says who sent it, as which message, and when. Each text starts with such a stamp:
@@ -69,7 +70,7 @@ struct options {
     const char *host, *path, *password;
     long port, tls, v2, at_once, members;
     long senders, window, rate, messages, seconds, size, private, idle;
-    long stall, churn, key_update;
+    long stall, churn, key_update, visits;
     long pid, timeout, json;
 };
 
@@ -147,7 +148,7 @@ struct run {
     unsigned begun;                           /* members whose connection was begun */
     unsigned open, entering;                  /* connections; those on their way in */
     unsigned whole, stalled_closed;
-    uint64_t churned, came, went;
+    uint64_t churned, came, went, visits;
     uint64_t sent, deliveries, lost, doubled, swapped, id_breaks, key_updates, errors;
     uint64_t histogram[HISTOGRAM_SIZE];
     int64_t slowest;
@@ -216,6 +217,8 @@ static const struct setting {
      "joins per second of others, and leaves: half by reset, half properly"},
     {"key-update", NUMBER, offsetof(struct options, key_update), 1, UINT32_MAX,
      "new TLS keys before every such message of a sender"},
+    {"visits", FLAG, offsetof(struct options, visits), 0, 1,
+     "connect, upgrade, reset, and again, each member by itself; nobody joins"},
     {"pid", NUMBER, offsetof(struct options, pid), 1, INT32_MAX, "server's process, to measure"},
     {"timeout", NUMBER, offsetof(struct options, timeout), 1, 86400, "seconds for all (120)"},
     {"json", FLAG, offsetof(struct options, json), 0, 1, "report one line of JSON"},
@@ -265,6 +268,8 @@ static const char *check_options(const struct options *o)
         return "--private takes an even number of members, and nobody stalled";
     if (o->private + (o->rate > 0) + (o->idle > 0) > 1)
         return "only one of --private, --rate and --idle";
+    if (o->visits && (o->private || o->rate || o->idle || o->stall || o->churn || !o->seconds))
+        return "--visits takes --seconds, and no other scenario";
     if (o->key_update && !o->tls)
         return "--key-update needs --tls";
     if (o->v2 && strpbrk(o->password, "\"\\"))
@@ -275,12 +280,12 @@ static const char *check_options(const struct options *o)
 /* Scenarios are told apart by numbers alone from here on. */
 static void complete_options(struct options *o)
 {
-    if (o->idle) {
-        o->senders = 0;
+    if (o->idle)
         o->seconds = o->idle;
-    } else if (o->private) {
+    if (o->idle || o->visits)
+        o->senders = 0;
+    if (o->private)
         o->senders = 1; /* each member has one partner whose messages are counted */
-    }
     if (!o->messages && !o->seconds)
         o->messages = 100;
 }
@@ -855,6 +860,15 @@ static void send_join(struct run *run, struct member *m)
         fault(run, "--password is too long");
 }
 
+/* --visits: all is done. The reset leaves no TIME_WAIT: the port is wanted again. */
+static void end_visit(struct run *run, struct member *m)
+{
+    run->visits++;
+    run->last = run->now;
+    net_abandon(&m->stream);
+    drop(run, m);
+}
+
 /* Reads the head of the response; frames may stand right behind it. */
 static void take_head(struct run *run, struct member *m)
 {
@@ -872,7 +886,9 @@ static void take_head(struct run *run, struct member *m)
     }
     ws_skip(&m->reader, head_len);
     m->state = ENTERING;
-    if (run->options.v2)
+    if (run->options.visits)
+        end_visit(run, m);
+    if (run->options.v2 || run->options.visits)
         return;
     say(run, m, WS_TEXT, run->options.password, strlen(run->options.password));
     say(run, m, WS_TEXT, m->name, strlen(m->name));
@@ -1007,8 +1023,11 @@ static void on_ready(struct run *run, struct member *m)
     } else if (m->state != GONE) {
         receive(run, m);
     }
-    if (m->state == GONE)
+    if (m->state == GONE) {
+        if (run->options.visits && run->now < run->stop && !run->failed)
+            begin(run, m);
         return;
+    }
     ws_rest(&m->reader); /* the next member reads into the same, still warm, memory */
     flush(run, m);
     watch(run, m);
@@ -1110,6 +1129,11 @@ static bool all_left(const struct run *run)
     return run->open == 0;
 }
 
+static bool all_visited(const struct run *run)
+{
+    return run->now >= run->stop && all_left(run);
+}
+
 /* Does what is due by the clock. Returns whether more is due at once. */
 static bool keep_schedule(struct run *run)
 {
@@ -1163,6 +1187,19 @@ static void set_timer(struct run *run)
     if (timerfd_settime(run->timer, 0, &timer, NULL) < 0 ||
         epoll_ctl(run->epoll, EPOLL_CTL_ADD, run->timer, &event) < 0)
         fault(run, "timer: %s", strerror(errno));
+}
+
+/* --visits: each that has left comes again (on_ready), until the time is up. */
+static void act_visit(struct run *run)
+{
+    run->joined = run->before;
+    run->start = run->now = run->last = nanoseconds(CLOCK_MONOTONIC);
+    run->stop = run->start + run->options.seconds * NANO;
+    for (unsigned i = 0; i < run->steady && !run->failed; i++)
+        begin(run, &run->members[i]);
+    run->act = TALKING;
+    run_until(run, all_visited, "all have left");
+    run->after = take_usage(run);
 }
 
 static void act_talk(struct run *run)
@@ -1235,6 +1272,10 @@ static void perform(struct run *run)
 {
     run->before = take_usage(run);
     run->deadline = run->before.wall + run->options.timeout * NANO;
+    if (run->options.visits) {
+        act_visit(run);
+        return;
+    }
     run_until(run, all_joined, "all have joined");
     run->joined = take_usage(run);
     act_talk(run);
@@ -1258,7 +1299,7 @@ static double ratio(double a, double b)
 
 /* The figures that both reports give. */
 struct figures {
-    double joining, talking, rate, busy, server, per_delivery;
+    double joining, talking, rate, join_busy, busy, server, per_delivery;
 };
 
 static struct figures sum_up(const struct run *run)
@@ -1267,6 +1308,7 @@ static struct figures sum_up(const struct run *run)
     struct figures f = {
         .joining = seconds(a->wall, b->wall),
         .talking = seconds(run->start, run->options.idle ? run->stop : run->last),
+        .join_busy = ratio(seconds(a->own_cpu, b->own_cpu), seconds(a->wall, b->wall)),
         .busy = ratio(seconds(b->own_cpu, c->own_cpu), seconds(b->wall, c->wall)),
         .server = seconds(b->server_cpu, c->server_cpu),
     };
@@ -1289,10 +1331,10 @@ static void report_json(const struct run *run, const struct figures *f)
 {
     const struct options *o = &run->options;
     printf("{\"members\":%u,\"senders\":%u,\"tls\":%s,\"size\":%ld,\"join_seconds\":%.6f,"
-           "\"sent\":%" PRIu64 ",\"deliveries\":%" PRIu64 ",\"seconds\":%.6f,"
+           "\"join_busy\":%.3f,\"sent\":%" PRIu64 ",\"deliveries\":%" PRIu64 ",\"seconds\":%.6f,"
            "\"deliveries_per_s\":%.1f,\"busy\":%.3f",
-           run->steady, starters(run), o->tls ? "true" : "false", o->size, f->joining, run->sent,
-           run->deliveries, f->talking, f->rate, f->busy);
+           run->steady, starters(run), o->tls ? "true" : "false", o->size, f->joining, f->join_busy,
+           run->sent, run->deliveries, f->talking, f->rate, f->busy);
     printf(",\"latency_us\":{\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}",
            percentile(run, 0.5), percentile(run, 0.99), percentile(run, 0.999),
            (double)run->slowest / 1000);
@@ -1300,10 +1342,10 @@ static void report_json(const struct run *run, const struct figures *f)
         report_server(run, f);
     printf(",\"lost\":%" PRIu64 ",\"doubled\":%" PRIu64 ",\"swapped\":%" PRIu64
            ",\"hash\":\"%016" PRIx64 "\",\"id_breaks\":%" PRIu64
-           ",\"stalled_closed\":%u,\"came\":%" PRIu64 ",\"went\":%" PRIu64
+           ",\"stalled_closed\":%u,\"came\":%" PRIu64 ",\"went\":%" PRIu64 ",\"visits\":%" PRIu64
            ",\"key_updates\":%" PRIu64 ",\"errors\":%" PRIu64 "}\n",
            run->lost, run->doubled, run->swapped, run->members[0].hash, run->id_breaks,
-           run->stalled_closed, run->came, run->went, run->key_updates, run->errors);
+           run->stalled_closed, run->came, run->went, run->visits, run->key_updates, run->errors);
 }
 
 static void report_text(const struct run *run, const struct figures *f)
@@ -1311,6 +1353,9 @@ static void report_text(const struct run *run, const struct figures *f)
     printf("%u members joined in %.3f s\n%" PRIu64 " sent, %" PRIu64 " delivered in %.3f s: "
            "%.0f per second, load %.0f %% busy\n",
            run->steady, f->joining, run->sent, run->deliveries, f->talking, f->rate, 100 * f->busy);
+    if (run->options.visits)
+        printf("%" PRIu64 " visits, %.0f per second\n", run->visits,
+               ratio((double)run->visits, f->talking));
     printf("latency p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us\n", percentile(run, 0.5),
            percentile(run, 0.99), percentile(run, 0.999), (double)run->slowest / 1000);
     if (run->options.pid)
