@@ -30,6 +30,7 @@ struct net_stream {
     struct ssl_st *ssl; /* NULL: plain TCP */
     short read_wants;   /* the poll(2) event that a refused read waits for */
     short write_wants;  /* likewise for a refused write */
+    bool refused;       /* TLS holds on to bytes of a write that was refused */
     bool drained;       /* after a read: poll before the next one, nothing is left */
     bool broken;        /* the stream failed: nothing more can be sent */
     bool plain_http;    /* a TLS handshake failed because the peer spoke HTTP: plain from here on */
