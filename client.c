@@ -28,8 +28,7 @@
 #define PROTOCOL_V2 "ragnarok.v2"
 
 enum {
-    STACK_BYTES = 256 * 1024, /* a page of it costs memory only when it is touched */
-    LOGIN_TRIES = 3,          /* failures to join; then 1008 */
+    LOGIN_TRIES = 3, /* failures to join; then 1008 */
     NONCE_BYTES = 32,
     TEXT_MAX = 256,     /* a sentence of an Error */
     QUEUE_MESSAGES = 8, /* the longest messages that may wait for one client; more: 1013 */
@@ -479,7 +478,7 @@ static void *client_main(void *argument)
         end(client);
     }
     conn_fini(&client->conn);
-    OPENSSL_thread_stop(); /* its own clean-up may come after the process's, which waits for us */
+    net_rest(); /* OpenSSL's own clean-up may come after the process's, which waits for us */
     register_give(&client->entry);
     free(client);
     return NULL;
@@ -492,7 +491,7 @@ static int start_thread(struct client *client)
     if (pthread_attr_init(&attributes) != 0)
         return -1;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setstacksize(&attributes, CONN_STACK_BYTES);
     int failure = pthread_create(&thread, &attributes, client_main, client);
     pthread_attr_destroy(&attributes);
     return failure ? -1 : 0;

@@ -10,8 +10,11 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { READ_BURST = 16 * 1024 };
 
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -45,8 +48,8 @@ static int over(struct conn *conn, const char *why)
     return -1;
 }
 
-/* Reads once what is there. Returns 0, or -1 when nothing more will come. */
-static int read_some(struct conn *conn)
+/* One read. Returns the bytes read, 0 when none are there now, or -1 when no more will come. */
+static ssize_t read_once(struct conn *conn)
 {
     unsigned char *space;
     bool drained = true;
@@ -55,16 +58,29 @@ static int read_some(struct conn *conn)
         return over(conn, "out of memory");
     ssize_t n = outbox_read(&conn->out, space, len, &drained);
     conn->more = n > 0 && !drained;
-    if (n > 0) {
+    if (n > 0)
         ws_fed(&conn->reader, (size_t)n);
-        conn->heard = net_now();
-        conn->pinged = false;
-        return 0;
-    }
-    if (n < 0 && errno == EAGAIN)
-        return 0;
+    if (n > 0 || (n < 0 && errno == EAGAIN))
+        return n > 0 ? n : 0;
     conn->ended = true;
     return over(conn, n == 0 ? "end of stream" : "connection lost");
+}
+
+/* Reads what is there: what came in one burst, in several TLS records perhaps, is heard in one. A
+ * burst is READ_BURST bytes at the most, so that what was heard does not wait for ever. Returns 0, or
+ * -1 when no more will come and nothing has. */
+static int read_some(struct conn *conn)
+{
+    ssize_t n, total = 0;
+    do {
+        n = read_once(conn);
+        total += n > 0 ? n : 0;
+    } while (n > 0 && conn->more && total < READ_BURST);
+    if (total > 0) {
+        conn->heard = net_now();
+        conn->pinged = conn->resting = false;
+    }
+    return n < 0 && total == 0 ? -1 : 0;
 }
 
 /* ---- Handshakes ---- */
@@ -236,6 +252,31 @@ static int64_t check_silence(struct conn *conn)
     return conn->heard + (conn->pinged ? 2 * limit : limit);
 }
 
+/* Gives the pages of the stack back that lie below the present frame: a handshake and every message
+ * touch some, an idle client needs none of them. Half the stack is far from both of its ends. */
+static void rest_stack(void)
+{
+    char here;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t top = ((uintptr_t)&here - page / 4) & ~(page - 1);
+    madvise((void *)(top - CONN_STACK_BYTES / 2), CONN_STACK_BYTES / 2, MADV_DONTNEED);
+}
+
+/* Nothing has come for a while: gives back what the client does not need to be there. Returns when
+ * to look at that again. */
+static int64_t rest(struct conn *conn)
+{
+    int64_t due = conn->heard + CONN_REST_MS;
+    if (conn->resting || !conn->upgraded)
+        return INT64_MAX;
+    if (net_now() < due)
+        return due;
+    conn->resting = true;
+    net_rest();
+    rest_stack();
+    return INT64_MAX;
+}
+
 int conn_wait(struct conn *conn, int64_t until)
 {
     int64_t look = check_silence(conn); /* first: its ping may be what blocks the outbox */
@@ -258,6 +299,7 @@ int conn_wait(struct conn *conn, int64_t until)
     if (!listening && !state.closing)
         look = earlier(look, conn->unread_until);
     ws_rest(&conn->reader);
+    look = earlier(look, rest(conn));
 
     short events = state.events;
     if (listening)

@@ -18,6 +18,9 @@
 #include "ws.h"
 
 enum {
+    CONN_STACK_BYTES =
+        256 * 1024,       /* of the owner's stack; a page costs memory once it is touched */
+    CONN_REST_MS = 1000,  /* silence after which a connection gives back what it does not need */
     CONN_CLOSE_MS = 5000, /* from a Close frame to the end, whatever the peer does */
     CONN_DRAIN_MS = 1000, /* from our FIN to the end: lets the last bytes arrive */
 };
@@ -45,6 +48,7 @@ struct conn {
     int64_t unread_until; /* over its rate: the socket is not read before */
     int64_t heard;        /* when bytes came last */
     bool pinged;          /* since then */
+    bool resting;         /* since then, too: it has given back what it can do without */
     bool upgraded;        /* it is a WebSocket now */
     bool more;            /* the stream may hold more without polling */
     bool ended;           /* the peer said its last: end of stream, Close frame or nonsense */

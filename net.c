@@ -274,7 +274,6 @@ static SSL_CTX *new_context(const SSL_METHOD *method)
     SSL_CTX *ctx = SSL_CTX_new(method);
     if (!ctx)
         return NULL;
-    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY); /* see tls_read */
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
@@ -314,6 +313,11 @@ struct net_tls *net_tls_client(void)
 void net_tls_free(struct net_tls *tls)
 {
     SSL_CTX_free(context(tls));
+}
+
+void net_rest(void)
+{
+    OPENSSL_thread_stop();
 }
 
 /* ---- Streams ---- */
@@ -386,10 +390,10 @@ int net_handshake(struct net_stream *stream)
     return -1;
 }
 
-/* A peer may ask for new keys (RFC 8446 §4.6.3). OpenSSL answers at its next chance to write, but if
- * a second request is read before that, while a refused write stands in the way, it fails for good.
- * So nothing is read between the two; and OpenSSL is told (no SSL_MODE_AUTO_RETRY) to return after
- * each record that is not ours. */
+/* A peer may ask for new keys (RFC 8446 §4.6.3). OpenSSL 3.0 answers at its next chance to write; when
+ * it comes to a second request before that, it fails for good, if a refused write stands in the way.
+ * So nothing is read in between. (Who sends two in one go, and takes nothing, still loses its own
+ * connection.) */
 static bool answer_is_stuck(const struct net_stream *stream)
 {
     return stream->refused && SSL_get_key_update_type(stream->ssl) != SSL_KEY_UPDATE_NONE;
@@ -397,24 +401,20 @@ static bool answer_is_stuck(const struct net_stream *stream)
 
 static ssize_t tls_read(struct net_stream *stream, void *buf, size_t len)
 {
-    for (;;) {
-        size_t done = 0;
-        if (answer_is_stuck(stream)) {
-            stream->read_wants = stream->write_wants;
-            errno = EAGAIN;
-            return -1;
-        }
-        ERR_clear_error();
-        errno = 0;
-        int result = SSL_read_ex(stream->ssl, buf, len, &done);
-        bool waits = errno == EAGAIN; /* the socket has no more; else it was a record not ours */
-        stream->drained = !SSL_has_pending(stream->ssl);
-        if (result == 1)
-            return (ssize_t)done;
-        ssize_t failure = tls_failure(stream, result, &stream->read_wants);
-        if (failure == 0 || errno != EAGAIN || waits)
-            return failure;
+    size_t done = 0;
+    if (answer_is_stuck(stream)) {
+        stream->read_wants = stream->write_wants;
+        stream->drained = true;
+        errno = EAGAIN;
+        return -1;
     }
+    ERR_clear_error();
+    errno = 0;
+    int result = SSL_read_ex(stream->ssl, buf, len, &done);
+    stream->drained = !SSL_has_pending(stream->ssl);
+    if (result == 1)
+        return (ssize_t)done;
+    return tls_failure(stream, result, &stream->read_wants);
 }
 
 static ssize_t tcp_read(struct net_stream *stream, void *buf, size_t len)

@@ -86,6 +86,10 @@ struct net_tls *net_tls_client(void);
 
 void net_tls_free(struct net_tls *tls);
 
+/* Frees what OpenSSL keeps for the calling thread (random generators, errors): made again when it is
+ * needed. Also due before a thread ends while the process may be ending, too. */
+void net_rest(void);
+
 /* ---- Streams ---- */
 
 /* Makes a stream of a connected socket; takes `fd`, also when it fails. `tls` NULL: plain.

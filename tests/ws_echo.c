@@ -18,7 +18,7 @@
 #include "../conn.h"
 #include "../net.h"
 
-enum { MESSAGE_MAX = 16 * 1024 * 1024, STACK_BYTES = 256 * 1024 };
+enum { MESSAGE_MAX = 16 * 1024 * 1024 };
 
 static const struct conn_limits limits = {
     .max_message = MESSAGE_MAX,
@@ -94,7 +94,7 @@ static void accept_forever(int listener)
     pthread_t thread;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setstacksize(&attributes, CONN_STACK_BYTES);
     for (;;) {
         if (!net_wait_any(&listener, 1, INT64_MAX))
             continue;
