@@ -371,24 +371,33 @@ static bool is_page(const struct client *client, const struct http_request *requ
     return client->room[0] || (request->path.len == 1 && request->path.at[0] == '/');
 }
 
+/* The HTTP status that a request is refused with, and why; 0: it is not. */
+static int judge(struct client *client, const struct http_request *request, const char **why)
+{
+    const char *const *origins = (const char *const *)settings->allowed_origins;
+    size_t count = (size_t)settings->allowed_origins_count;
+    *why = client->entry.why;
+    if (client->entry.refusal)
+        return client->entry.refusal;
+    if (http_room(request, client->room, sizeof(client->room), why) < 0)
+        return 404;
+    if (!request->upgrade && !is_page(client, request)) {
+        *why = "there is only / and /rooms/NAME here";
+        return 404;
+    }
+    if (request->upgrade && !http_origin_ok(request, origins, count, tls != NULL)) {
+        *why = "pages of this origin may not connect; see allowed_origins";
+        return 403;
+    }
+    return 0;
+}
+
 /* Answers the request: a WebSocket, the page, or a refusal. Returns 0 for a WebSocket. */
 static int admit(struct client *client, const struct http_request *request)
 {
     char response[HTTP_RESPONSE_MAX];
-    const char *why = client->entry.why;
-    const char *const *origins = (const char *const *)settings->allowed_origins;
-    int status = client->entry.refusal;
-    if (!status && http_room(request, client->room, sizeof(client->room), &why) < 0)
-        status = 404;
-    if (!status && request->upgrade &&
-        !http_origin_ok(request, origins, (size_t)settings->allowed_origins_count, tls != NULL)) {
-        status = 403;
-        why = "pages of this origin may not connect; see allowed_origins";
-    }
-    if (!status && !request->upgrade && !is_page(client, request)) {
-        status = 404;
-        why = "there is only / and /rooms/NAME here";
-    }
+    const char *why;
+    int status = judge(client, request, &why);
     if (!status && request->upgrade) {
         client->v2 = request->protocol;
         conn_upgrade(&client->conn, request, client->v2 ? PROTOCOL_V2 : NULL);
@@ -436,8 +445,8 @@ static void log_end(const struct client *client)
     unsigned long long number = client->entry.number;
     const char *why = client->conn.why ? client->conn.why : client->end_why;
     if (out->too_slow)
-        log_event(LOG_LEVEL_WARN, "too_slow", "client=%llu behind_bytes=%zu limit_bytes=%d", number,
-                  out->lag, settings->room_buffer_bytes / 2);
+        log_event(LOG_LEVEL_WARN, "too_slow", "client=%llu behind_bytes=%zu limit_bytes=%zu",
+                  number, out->lag, out->lag_limit);
     log_event(client->joined ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "left", "client=%llu why=\"%s\"",
               number, why ? why : "");
 }

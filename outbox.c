@@ -197,10 +197,11 @@ static bool push_close(struct outbox *out, int code, const char *reason)
 
 /* Closes a client that is behind, now: what was begun is finished, all else is dropped. The ring is
  * free of it from here on. */
-static void close_slow(struct outbox *out, size_t lag, const char *reason)
+static void close_slow(struct outbox *out, size_t lag, size_t limit, const char *reason)
 {
     out->too_slow = true;
     out->lag = lag;
+    out->lag_limit = limit;
     drop_waiting(out);
     bool kept = out->first || !out->ring || keep_begun_ring(out);
     bool ended = out->first && out->first->kind == OUTBOX_CLOSE;
@@ -391,7 +392,7 @@ static bool post_locked(struct outbox *out, enum outbox_kind kind, struct frame 
     size_t queued = out->queued + (kind == OUTBOX_MESSAGE ? frame->len : 0);
     if (queued <= out->queue_max && push(out, kind, frame, stamp(out, kind)))
         return true;
-    close_slow(out, queued, "too slow: too many messages wait");
+    close_slow(out, queued, out->queue_max, "too slow: too many messages wait");
     return false;
 }
 
@@ -431,7 +432,7 @@ uint64_t outbox_pump(struct outbox *out)
     if (out->ring) {
         size_t lag = (size_t)(ring_end(out->ring) - out->position);
         if (lag > lag_max(out))
-            close_slow(out, lag, "too slow: more than half the room's buffer behind");
+            close_slow(out, lag, lag_max(out), "too slow: more than half the room's buffer behind");
     }
     uint64_t position = out->ring ? out->position : UINT64_MAX;
     pthread_mutex_unlock(&out->lock);

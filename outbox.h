@@ -67,9 +67,9 @@ struct outbox {
     size_t offered;                   /* [w] bytes that TLS refused and must be offered again */
     bool open;                        /* [w] it is a WebSocket: others may write frames */
     bool blocked;                     /* [w] the socket took no more; the owner waits for it */
-    bool closing;  /* [w] a Close frame is queued or sent: nothing comes after it */
-    bool too_slow; /* [w] closed for being behind; `lag` says how far */
-    size_t lag;    /* [w] */
+    bool closing;          /* [w] a Close frame is queued or sent: nothing comes after it */
+    bool too_slow;         /* [w] closed for being behind; `lag` says how far */
+    size_t lag, lag_limit; /* [w] bytes behind, or waiting, and how many were allowed */
 };
 
 /* Readies an outbox of the calling thread. */
