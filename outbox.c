@@ -180,7 +180,7 @@ static bool keep_begun_ring(struct outbox *out)
     if (!rest)
         return false;
     ring_copy(out->ring, out->position, rest->bytes, len);
-    bool pushed = push(out, OUTBOX_MESSAGE, rest, out->position);
+    bool pushed = push(out, OUTBOX_COPY, rest, out->position);
     frame_drop(rest);
     return pushed;
 }
@@ -248,7 +248,7 @@ static bool queue_history(struct outbox *out)
         size = ring_frame_size(out->ring, at);
         frame->len += copy_marked(out, at, size, frame->bytes + frame->len);
     }
-    *item = (struct outbox_item){.next = out->first, .frame = frame, .kind = OUTBOX_HISTORY};
+    *item = (struct outbox_item){.next = out->first, .frame = frame, .kind = OUTBOX_COPY};
     out->first = item;
     if (!out->last)
         out->last = item;

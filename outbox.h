@@ -43,7 +43,7 @@ void frame_drop(struct frame *frame);
  * still waits, so that neither pings nor comings and goings can make the queue grow. */
 enum outbox_kind {
     OUTBOX_MESSAGE,
-    OUTBOX_HISTORY, /* copied out of the ring by the outbox itself, one write's worth at a time */
+    OUTBOX_COPY, /* what the outbox itself took out of the ring: history, the rest of a frame */
     OUTBOX_PRESENCE,
     OUTBOX_PING,
     OUTBOX_PONG,
