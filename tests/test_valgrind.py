@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""The server under valgrind: DRD for its locks, memcheck for its memory and for leaks at its end.
+
+The sanitizers see more of what they look at; these two also look into OpenSSL and cJSON, and at
+what system calls read and write. Each run holds a short dialogue and a little load, and then ends
+the server while members are there. Left out under a sanitizer, with which valgrind cannot run.
+Known false reports are in valgrind.supp.
+
+RAGNAROK, LOAD  the commands to test; default: ./ragnarok and ./build/load of this repository
+"""
+import os
+import shlex
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+
+import pytest
+
+import helpers
+from helpers import (
+    BINARY,
+    PASSWORD,
+    PATIENCE,
+    ROOT,
+    UPGRADE,
+    Raw,
+    frame,
+    join,
+    join_original,
+    request,
+    scenario,
+)
+
+LOAD = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
+FOUND = 99  # exit status of valgrind when it has something to report
+
+TOOLS = {
+    "drd": ["--tool=drd"],
+    "memcheck": ["--tool=memcheck", "--leak-check=full"],
+}
+SETTINGS = {
+    "history": 3,
+    "max_clients_per_address": 0,
+    "max_messages_per_second": 0,
+    "max_bytes_per_second": 0,
+    "handshake_timeout_seconds": 60,
+    "login_timeout_seconds": 60,
+}
+
+pytestmark = [
+    pytest.mark.skipif(bool(os.environ.get("SAN")), reason="valgrind cannot run a sanitizer"),
+    pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind is not installed"),
+]
+
+
+@pytest.fixture(params=TOOLS)
+def server(request, serve, tls, monkeypatch, tmp_path):
+    """A server under valgrind, whose report goes to server.report."""
+    report = tmp_path / "valgrind.log"
+    options = [f"--error-exitcode={FOUND}", f"--log-file={report}", "--num-callers=30"]
+    known = f"--suppressions={ROOT / 'tests' / 'valgrind.supp'}"
+    command = ["valgrind", *TOOLS[request.param], *options, known, *helpers.COMMAND]
+    monkeypatch.setattr(helpers, "COMMAND", command)
+    server = serve(SSL=tls, **SETTINGS)
+    server.report = report
+    return server
+
+
+# ---- A little of everything ----------------------------------------------------------------------
+
+
+def reset(raw):
+    """Goes without a word: the server gets an RST."""
+    raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw.socket.close()
+
+
+async def talk(server, ana, bob):
+    """Broadcasts and private messages, one to nobody."""
+    for text in ("first words", "second words"):
+        await ana.send("Broadcast", text=text)
+        assert (await ana.message())["text"] == (await bob.message())["text"] == text
+    await bob.send("PrivateMessage", TgtUser="ana", text="between us", Ref="a1")
+    assert (await ana.message())["text"] == "between us"
+    assert (await bob.message())["msgType"] == "Delivered"
+    await bob.send("PrivateMessage", TgtUser="nobody", text="to the wind")
+    await bob.error("unknown_user")
+    await ana.send_text("{not JSON")
+    await ana.error("bad_json")
+    server.keep_secret("x" * 70000)
+    await ana.send("Broadcast", text="x" * 60000)
+    assert len((await bob.message())["text"]) == len((await ana.message())["text"]) == 60000
+
+
+async def come_and_go(server, ana, bob):
+    """Late joins with history and by resuming, another room, a proper leave."""
+    cleo = await join(server, "cleo")
+    assert [message["History"] for message in cleo.history] == [True] * 3
+    resume = {"Epoch": cleo.joined["Epoch"], "After": cleo.joined["LastId"] - 1}
+    dan = await join(server, "dan", Resume=resume)
+    assert dan.joined["Resumed"] and len(dan.history) == 1
+    eve = await join(server, "eve", "/rooms/tea")
+    await eve.nothing_more()
+    await dan.close()
+    await eve.close()
+    await ana.presence("ana", "bob", "cleo")
+    await cleo.close()
+    await bob.presence("ana", "bob")
+
+
+def misbehave(server):
+    """A reset in the middle, a refused request, the page, a broken rule."""
+    gone = Raw(server)
+    gone.join("gone")
+    reset(gone)
+    with Raw(server) as raw:
+        assert raw.exchange(request("/", {"Host": "127.0.0.1"})).status == 200
+    with Raw(server) as raw:
+        assert raw.exchange(request("/", UPGRADE, method="POST")).status >= 400
+    with Raw(server) as raw:
+        raw.join("rude")
+        raw.send(frame(BINARY, b"\0"))
+        assert raw.close_code() == 1003
+
+
+@scenario
+async def dialogue(server):
+    ana, bob = await join(server, "ana"), await join_original(server, "bob")
+    await talk(server, ana, bob)
+    await come_and_go(server, ana, bob)
+    misbehave(server)
+    await ana.presence("ana", "bob")
+    strangers = [Raw(server, tls=False) for _ in range(8)]
+    for number, stranger in enumerate(strangers):
+        if number == 4:  # the server stops while handshakes fail
+            server.signal(signal.SIGTERM)
+        reset(stranger)
+    assert (await ana.closed())[0] == (await bob.closed())[0] == 1001
+
+
+# ---- Many at once --------------------------------------------------------------------------------
+
+
+def load(server, *flags, **options):
+    """Runs the load generator, which checks every delivery."""
+    given = {"port": server.port, "password": PASSWORD, "timeout": int(2 * PATIENCE), **options}
+    numbers = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    done = subprocess.run(
+        [*LOAD, *numbers, *flags, *(["--tls"] if server.tls else [])],
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def crowd(server):
+    """Senders against each other; over TLS with new keys before every message (RFC 8446 §4.6.3)."""
+    keys = {"key_update": 1} if server.tls else {}
+    load(server, members=8, senders=4, messages=25, window=4, **keys)
+    load(server, "--private", members=4, senders=4, messages=10)
+
+
+def test_nothing_is_found(server):
+    crowd(server)
+    dialogue(server)
+    status = server.wait_end()
+    found = server.report.read_text()
+    assert "ERROR SUMMARY: 0 errors from 0 contexts" in found, found
+    assert status == 0, found
