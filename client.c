@@ -488,8 +488,9 @@ static void *client_main(void *argument)
     }
     conn_fini(&client->conn);
     net_rest(); /* OpenSSL's own clean-up may come after the process's, which waits for us */
-    register_give(&client->entry);
+    struct register_entry entry = client->entry;
     free(client);
+    register_give(&entry);
     return NULL;
 }
 

@@ -76,52 +76,73 @@ static size_t weight(const struct outbox_item *item)
     return item->kind == OUTBOX_MESSAGE ? item->frame->len : 0;
 }
 
-static bool push(struct outbox *out, enum outbox_kind kind, struct frame *frame, uint64_t at)
+static void append(struct outbox *out, struct outbox_item *item)
 {
-    struct outbox_item *item = malloc(sizeof(*item));
-    if (!item)
-        return false;
-    *item = (struct outbox_item){.frame = frame_hold(frame), .at = at, .kind = kind};
+    item->next = NULL;
     if (out->last)
         out->last->next = item;
     else
         out->first = item;
     out->last = item;
     out->queued += weight(item);
+}
+
+static bool push(struct outbox *out, enum outbox_kind kind, struct frame *frame, uint64_t at)
+{
+    struct outbox_item *item = malloc(sizeof(*item));
+    if (!item)
+        return false;
+    *item = (struct outbox_item){.frame = frame_hold(frame), .at = at, .kind = kind};
+    append(out, item);
     return true;
 }
 
-static void pop(struct outbox *out)
+static struct outbox_item *unlink_first(struct outbox *out)
 {
     struct outbox_item *item = out->first;
     out->first = item->next;
     if (!out->first)
         out->last = NULL;
     out->queued -= weight(item);
-    frame_drop(item->frame);
+    return item;
+}
+
+static void item_free(struct outbox_item *item)
+{
+    if (item)
+        frame_drop(item->frame);
     free(item);
 }
 
-/* Whether bytes of the first item are on their way: sent, or held by TLS. */
+static void pop(struct outbox *out)
+{
+    item_free(unlink_first(out));
+}
+
+/* Whether the first item is on its way: bytes of it were sent, or are held by TLS, or it goes on with
+ * what the ring began. */
 static bool begun(const struct outbox *out)
 {
     const struct outbox_item *item = out->first;
-    return item && (item->sent || (out->offered && item->at <= out->position));
+    return item &&
+           (item->sent || item->kind == OUTBOX_COPY || (out->offered && item->at <= out->position));
 }
 
-/* Drops all that waits but a first item that is on its way. */
-static void drop_waiting(struct outbox *out)
+/* Drops all that waits but a first item that is on its way. Returns a Close frame that was among it,
+ * or NULL; the caller frees it with item_free. */
+static struct outbox_item *drop_waiting(struct outbox *out)
 {
-    struct outbox_item *keep = begun(out) ? out->first : NULL;
-    if (keep) {
-        out->first = keep->next;
-        out->queued -= weight(keep);
-        keep->next = NULL;
+    struct outbox_item *keep = begun(out) ? unlink_first(out) : NULL, *last = NULL;
+    while (out->first) {
+        item_free(last);
+        last = unlink_first(out);
     }
-    while (out->first)
-        pop(out);
-    out->first = out->last = keep;
-    out->queued = keep ? weight(keep) : 0;
+    if (keep)
+        append(out, keep);
+    if (last && last->kind == OUTBOX_CLOSE) /* nothing is ever queued behind one */
+        return last;
+    item_free(last);
+    return NULL;
 }
 
 /* Replaces the frame of that kind that waits. Returns false when none does. */
@@ -202,7 +223,7 @@ static void close_slow(struct outbox *out, size_t lag, size_t limit, const char 
     out->too_slow = true;
     out->lag = lag;
     out->lag_limit = limit;
-    drop_waiting(out);
+    item_free(drop_waiting(out));
     bool kept = out->first || !out->ring || keep_begun_ring(out);
     bool ended = out->first && out->first->kind == OUTBOX_CLOSE;
     out->ring = NULL;
@@ -375,10 +396,15 @@ void outbox_detach(struct outbox *out)
 {
     pthread_mutex_lock(&out->lock);
     if (out->ring) {
-        drop_waiting(out);
-        if (!out->first && !keep_begun_ring(out))
-            give_up(out);
+        struct outbox_item *farewell = drop_waiting(out);
+        bool kept = out->first || keep_begun_ring(out);
         out->ring = NULL;
+        if (farewell) {
+            farewell->at = out->position;
+            append(out, farewell);
+        }
+        if (!kept)
+            give_up(out);
     }
     pthread_mutex_unlock(&out->lock);
 }

@@ -9,6 +9,8 @@
  *   .....|====================|============================|      (end - tail <= size)
  *        oldest whole frame   nobody is further behind     the next frame comes here
  *
+ * A frame has ten bytes or more: its head is read without asking how long it is.
+ *
  * Nothing above the floor is ever overwritten. The room raises the floor as its members move on;
  * when an append finds no room above it, the room must move them (or close them) first.
  */
