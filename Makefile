@@ -35,18 +35,21 @@ UNITS   := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/test_*.c))
 CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -pthread
 
-.PHONY: all run test units e2e ws_echo load deps format clean help
+PEERS   := build/floor build/lws_peer build/gorilla_peer
+
+.PHONY: all run test units e2e ws_echo load bench peers format clean help
 
 all: $(SERVER)
 
 help:
 	@echo "make run       install what is missing, build, start with config.json"
-	@echo "make test      install what is missing, build, run all tests (10 to 20 minutes)"
+	@echo "make test      install what is missing, build, run all tests (5 minutes)"
 	@echo "make           build the server: ./ragnarok"
 	@echo "make units     build and run the unit tests"
 	@echo "make e2e       build and run the end-to-end tests; ARGS='-k history' picks some"
 	@echo "make ws_echo   build tests/ws_echo, the echo server for conformance suites"
 	@echo "make load      build build/load, the load generator"
+	@echo "make bench     compare with other libraries (15 minutes; QUICK=1: two); docs/PERFORMANCE.md"
 	@echo "make format    apply .clang-format"
 	@echo "make clean     remove what was built"
 	@echo "With SAN=address,undefined or SAN=thread: the same with a sanitizer, in build/."
@@ -71,7 +74,7 @@ units: $(UNITS)
 
 e2e: $(SERVER) $(ECHO) $(LOAD)
 	$(Q)RAGNAROK=$(abspath $(SERVER)) WS_ECHO=$(abspath $(ECHO)) LOAD=$(abspath $(LOAD)) SAN=$(SAN) \
-		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.1,1) tools/python -m pytest -q -n 4 tests $(ARGS)
+		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.3,1) tools/python -m pytest -q -n 4 tests $(ARGS)
 
 ws_echo: $(ECHO)
 load: $(LOAD)
@@ -97,11 +100,31 @@ $(OUT)/%.o: bench/%.c | $(OUT)
 $(OUT):
 	$(Q)mkdir -p $@
 
-deps:
-	$(Q)tools/deps test
+# Once the report is whole, docs/PERFORMANCE.md and its picture are made anew of it.
+bench:
+	$(Q)tools/deps bench
+	$(Q)$(MAKE) --no-print-directory all load
+	-$(Q)$(MAKE) --no-print-directory -k peers
+	$(Q)bench/run.py $(ARGS)
+	$(Q)$(if $(QUICK),,bench/report.py build/bench.json)
+
+# Whom it is compared with; what cannot be built is skipped by name.
+peers: $(PEERS)
+build/floor: build/floor.o build/peer.o build/ws.o
+build/lws_peer: build/lws_peer.o build/peer.o
+build/lws_peer: EXTRA = -lwebsockets
+build/floor build/lws_peer:
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(EXTRA) $(LDLIBS_ALL)
+build/gorilla_peer: bench/peers/gorilla/main.go | build
+	@echo "  GO  $@"
+	$(Q)GO111MODULE=off GOFLAGS= GOPATH=/usr/share/gocode go build -o $@ ./$(<D)
+build/%.o: bench/peers/%.c | build
+	@echo "  CC  $@"
+	$(Q)$(CC) $(CPPFLAGS_ALL) -I. $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
 
 format:
-	$(Q)clang-format -i *.c *.h tests/*.c bench/*.c
+	$(Q)clang-format -i *.c *.h tests/*.c bench/*.c bench/peers/*.[ch]
 
 clean:
 	$(Q)rm -rf build ragnarok tests/ws_echo tests/out
