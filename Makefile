@@ -29,7 +29,7 @@ endif
 LOAD    := $(OUT)/load
 
 # Everything but the program itself: what the tests and the tools are linked with.
-PARTS   := announce cert client config conn http json_msg log name net outbox register ring room ws
+PARTS   := announce cert client config conn http json_msg log name net outbox register ring room thread ws
 OBJECTS := $(PARTS:%=$(OUT)/%.o)
 UNITS   := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/test_*.c))
 CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)

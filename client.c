@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * client.c - the life of a client: handshake, joining, talking, leaving, in the order in which it
+ * client.c - the life of a client: arriving, joining, talking, leaving, in the order in which it
  * happens, and the table of what a client may say.
  *
- * Runs in one detached thread per client, which blocks in conn_wait only. Takes no lock itself: what
- * threads share is guarded in register.c, room.c and outbox.c.
+ * Two parts: a client arrives on a porter (thread.h), and then lives in a detached thread of its own.
+ * Both block in conn_wait only, and no lock is taken here: what threads share is guarded in
+ * register.c, room.c and outbox.c.
  */
 #include "client.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +24,7 @@
 #include "name.h"
 #include "register.h"
 #include "room.h"
+#include "thread.h"
 
 #define PROTOCOL_V2 "ragnarok.v2"
 
@@ -468,43 +469,43 @@ static void end(struct client *client)
     conn_finish(&client->conn);
 }
 
-static void live(struct client *client)
+static void bury(struct client *client)
 {
-    struct http_request request;
-    if (conn_handshake(&client->conn, PROTOCOL_V2, &request) < 0 || admit(client, &request) < 0)
-        return;
+    struct register_entry entry = client->entry;
+    conn_fini(&client->conn);
+    free(client);
+    net_rest(); /* OpenSSL's own clean-up may come after the process's, which waits for us */
+    register_give(&entry);
+}
+
+/* The second part, on a thread of its own: joining and talking. */
+static void *live(void *argument)
+{
+    struct client *client = argument;
     int64_t until = net_now() + (int64_t)settings->login_timeout_seconds * 1000;
     if ((client->v2 ? join_by_v2(client, until) : join_by_hello(client, until)) == 0)
         talk(client);
-}
-
-static void *client_main(void *argument)
-{
-    struct client *client = argument;
-    if (conn_init(&client->conn, client->fd, tls, &limits) == 0) {
-        register_enlist(&client->entry, &client->conn.out);
-        live(client);
-        end(client);
-    }
-    conn_fini(&client->conn);
-    net_rest(); /* OpenSSL's own clean-up may come after the process's, which waits for us */
-    struct register_entry entry = client->entry;
-    free(client);
-    register_give(&entry);
+    end(client);
+    bury(client);
     return NULL;
 }
 
-static int start_thread(struct client *client)
+/* The first part, on a porter: TLS, the request, and the answer to it. */
+static void arrive(void *argument)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    if (pthread_attr_init(&attributes) != 0)
-        return -1;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, CONN_STACK_BYTES);
-    int failure = pthread_create(&thread, &attributes, client_main, client);
-    pthread_attr_destroy(&attributes);
-    return failure ? -1 : 0;
+    struct client *client = argument;
+    struct http_request request;
+    if (conn_init(&client->conn, client->fd, tls, &limits) == 0) {
+        register_enlist(&client->entry, &client->conn.out);
+        if (conn_handshake(&client->conn, PROTOCOL_V2, &request) == 0 &&
+            admit(client, &request) == 0) {
+            if (outbox_hand_over(&client->conn.out, live, client) == 0)
+                return;
+            end_with(client, WS_CODE_TRY_LATER, "no thread for another client");
+        }
+        end(client);
+    }
+    bury(client);
 }
 
 void clients_init(const struct config *config, struct net_tls *context)
@@ -531,7 +532,7 @@ void client_start(int fd, const struct sockaddr_storage *peer)
         client->member.presence_due = INT64_MAX;
         placed = register_take(&client->entry);
     }
-    if (placed && start_thread(client) == 0)
+    if (placed && thread_porter(arrive, client) == 0)
         return;
     if (placed)
         register_give(&client->entry);

@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+
+#include "thread.h"
 
 enum { READ_BURST = 16 * 1024 };
 
@@ -252,16 +252,6 @@ static int64_t check_silence(struct conn *conn)
     return conn->heard + (conn->pinged ? 2 * limit : limit);
 }
 
-/* Gives the pages of the stack back that lie below the present frame: a handshake and every message
- * touch some, an idle client needs none of them. Half the stack is far from both of its ends. */
-static void rest_stack(void)
-{
-    char here;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t top = ((uintptr_t)&here - page / 4) & ~(page - 1);
-    madvise((void *)(top - CONN_STACK_BYTES / 2), CONN_STACK_BYTES / 2, MADV_DONTNEED);
-}
-
 /* Nothing has come for a while: gives back what the client does not need to be there. Returns when
  * to look at that again. */
 static int64_t rest(struct conn *conn)
@@ -273,7 +263,7 @@ static int64_t rest(struct conn *conn)
         return due;
     conn->resting = true;
     net_rest();
-    rest_stack();
+    thread_rest_stack();
     return INT64_MAX;
 }
 

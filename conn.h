@@ -56,7 +56,8 @@ struct conn {
     const char *why;      /* how it ended, for the log; NULL while it lasts */
 };
 
-/* Makes a connection of an accepted socket; takes `fd`. Called by the thread that will own it.
+/* Makes a connection of an accepted socket; takes `fd`. Called by the thread that will own it, one
+ * that thread.h started.
  * `limits` outlives it. Returns 0, or -1 when memory is out; conn_fini is due in both cases. */
 int conn_init(struct conn *conn, int fd, struct net_tls *tls, const struct conn_limits *limits);
 

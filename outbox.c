@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "json_msg.h"
+#include "thread.h"
 
 enum {
     WRITE_MAX = 64 * 1024,  /* bytes offered in one write: more fall out of the cache */
@@ -373,6 +374,18 @@ void outbox_init(struct outbox *out, size_t queue_max)
     out->owner = pthread_self();
     out->stream.fd = -1;
     out->queue_max = queue_max;
+}
+
+/* The new thread may run before its name is known here; it waits for the lock before it sends. */
+int outbox_hand_over(struct outbox *out, void *(*run)(void *argument), void *argument)
+{
+    pthread_t thread;
+    pthread_mutex_lock(&out->lock);
+    int failure = thread_start(&thread, run, argument);
+    if (!failure)
+        out->owner = thread;
+    pthread_mutex_unlock(&out->lock);
+    return failure;
 }
 
 void outbox_fini(struct outbox *out)

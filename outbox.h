@@ -75,6 +75,10 @@ struct outbox {
 /* Readies an outbox of the calling thread. */
 void outbox_init(struct outbox *out, size_t queue_max);
 
+/* Starts a thread (thread.h) that becomes the outbox's owner. Returns 0; the caller must not touch it
+ * any more. Or -1 when there can be none. */
+int outbox_hand_over(struct outbox *out, void *(*run)(void *argument), void *argument);
+
 /* Closes the stream and frees what waits. Nobody else may know the outbox any more. */
 void outbox_fini(struct outbox *out);
 

@@ -29,6 +29,7 @@
 #include "net.h"
 #include "register.h"
 #include "room.h"
+#include "thread.h"
 
 #define VERSION "0.1.0"
 
@@ -288,6 +289,7 @@ static int run(struct server *server)
     log_event(LOG_LEVEL_INFO, "stopped", "cut_off=%d", left);
     if (left > 0)
         _exit(0); /* their threads still use what would be freed here */
+    thread_stop_porters();
     rooms_fini();
     net_tls_free(server->tls);
     return 0;

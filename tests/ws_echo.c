@@ -8,7 +8,6 @@
  * With --tls it makes a key and a certificate for itself, in a folder that it removes.
  */
 #include <getopt.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "../cert.h"
 #include "../conn.h"
 #include "../net.h"
+#include "../thread.h"
 
 enum { MESSAGE_MAX = 16 * 1024 * 1024 };
 
@@ -90,16 +90,11 @@ static struct net_tls *make_tls(void)
 static void accept_forever(int listener)
 {
     struct sockaddr_storage peer;
-    pthread_attr_t attributes;
-    pthread_t thread;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, CONN_STACK_BYTES);
     for (;;) {
         if (!net_wait_any(&listener, 1, INT64_MAX))
             continue;
         int fd = net_accept(listener, &peer);
-        if (fd >= 0 && pthread_create(&thread, &attributes, echo_main, (void *)(intptr_t)fd) != 0)
+        if (fd >= 0 && thread_start(NULL, echo_main, (void *)(intptr_t)fd) != 0)
             close(fd);
     }
 }
