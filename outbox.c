@@ -219,10 +219,10 @@ static bool push_close(struct outbox *out, int code, const char *reason)
 
 /* Closes a client that is behind, now: what was begun is finished, all else is dropped. The ring is
  * free of it from here on. */
-static void close_slow(struct outbox *out, size_t lag, size_t limit, const char *reason)
+static void close_slow(struct outbox *out, size_t behind, size_t limit, const char *reason)
 {
     out->too_slow = true;
-    out->lag = lag;
+    out->lag = behind;
     out->lag_limit = limit;
     item_free(drop_waiting(out));
     bool kept = out->first || !out->ring || keep_begun_ring(out);
@@ -319,7 +319,8 @@ static void advance(struct outbox *out, size_t n)
     pop(out);
 }
 
-static void refused(struct outbox *out, size_t len)
+/* The owner has to wait for the socket; if it does not already, it is woken for that. */
+static void refused(struct outbox *out, size_t len, bool was_blocked)
 {
     if (errno != EAGAIN) {
         give_up(out);
@@ -327,7 +328,7 @@ static void refused(struct outbox *out, size_t len)
     }
     out->blocked = true;
     out->offered = out->stream.ssl ? len : 0;
-    if (!pthread_equal(pthread_self(), out->owner))
+    if (!was_blocked && !pthread_equal(pthread_self(), out->owner))
         net_wake(out->owner);
 }
 
@@ -347,11 +348,12 @@ static void flush_locked(struct outbox *out)
 {
     const unsigned char *bytes;
     size_t len;
+    bool was_blocked = out->blocked;
     out->blocked = false;
     while (!out->blocked && !out->stream.broken && (len = next_bytes(out, &bytes)) > 0) {
         ssize_t n = net_write(&out->stream, bytes, len);
         if (n < 0)
-            refused(out, len);
+            refused(out, len, was_blocked);
         else
             advance(out, (size_t)n);
     }
@@ -361,6 +363,8 @@ static void flush_locked(struct outbox *out)
 /* How far behind a client may be: half the ring; while it still reads history, nearly all of it. */
 static size_t lag_max(const struct outbox *out)
 {
+    if (!out->ring)
+        return SIZE_MAX;
     size_t size = out->ring->size;
     return out->position < out->history_end ? size - size / 8 : size / 2;
 }
@@ -463,16 +467,21 @@ void outbox_flush(struct outbox *out)
     pthread_mutex_unlock(&out->lock);
 }
 
+static size_t lag(const struct outbox *out)
+{
+    return out->ring ? (size_t)(ring_end(out->ring) - out->position) : 0;
+}
+
+/* Who is blocked is left to its owner; but where threads wait long for a processor, it may be behind
+ * only because its owner does. So from half of what is allowed on, it is tried here as well. */
 uint64_t outbox_pump(struct outbox *out)
 {
     pthread_mutex_lock(&out->lock);
-    if (!out->blocked)
+    if (!out->blocked || lag(out) > lag_max(out) / 2)
         flush_locked(out);
-    if (out->ring) {
-        size_t lag = (size_t)(ring_end(out->ring) - out->position);
-        if (lag > lag_max(out))
-            close_slow(out, lag, lag_max(out), "too slow: more than half the room's buffer behind");
-    }
+    if (lag(out) > lag_max(out))
+        close_slow(out, lag(out), lag_max(out),
+                   "too slow: more than half the room's buffer behind");
     uint64_t position = out->ring ? out->position : UINT64_MAX;
     pthread_mutex_unlock(&out->lock);
     return position;
