@@ -67,6 +67,10 @@ class Workload:
     quick: bool = False  # whether it is part of QUICK=1
     peers_last: bool = False  # whether peers have their turn when all else is done, and once only
     timeout: int = 20
+    ring: int = None  # room_buffer_bytes for Ragnarok, which gets a fresh server for it
+
+    def is_fresh(self, contestant):
+        return self.fresh or (self.ring is not None and contestant.name == "ragnarok")
 
 
 def room(members=100, window=8, size=100):
@@ -83,22 +87,22 @@ def workloads(most):
     slow = {"members": 100, "senders": 10, "rate": 50, "seconds": 2}
     pairs = {"members": 200, "private": True, "seconds": 1}
     visits = {"members": 64, "visits": True, "seconds": 1}
-    idle = {"members": thousand, "idle": 1}
-    crowd = {"members": five_thousand, "idle": 1}
+    idle = {"members": thousand, "idle": 3}
+    crowd = {"members": five_thousand, "idle": 3}
     return [
         Workload("A", room(), 1.3, quick=True),
         Workload("C", slow, 2.3, floor=False, quick=True),
-        Workload("D1", idle, 2, floor=False, fresh=True, quick=True),
+        Workload("D1", idle, 4, floor=False, fresh=True, quick=True),
         Workload("F", visits, 1.2, quick=True),
         Workload("E", pairs, 1.3, floor=False, quick=True),
         Workload("B", room(members=thousand), 2),
         Workload("A1", room(window=1), 1.3),
         Workload("A3", room(window=3), 1.3),
-        Workload("G4", room(size=4096), 1.3),
+        Workload("G4", room(size=4096), 1.3, ring=64 * 1024 * 1024),
         Workload("J1", at_once(thousand), 2.5, floor=False),
         Workload("J10", at_once(ten_thousand), 12, False, peers_last=True, timeout=60),
         Workload("G64", room(window=1, size=65400), 1.5),
-        Workload("D5", crowd, 6, False, True, peers_last=True, timeout=40),
+        Workload("D5", crowd, 8, False, True, peers_last=True, timeout=40),
     ]
 
 
@@ -192,7 +196,7 @@ class Machine:
 
         return prepare
 
-    def configure(self, tls):
+    def configure(self, tls, ring):
         """Ragnarok's settings: those of every installation, but nobody is held back or refused."""
         settings = {
             "SSL": tls,
@@ -210,13 +214,15 @@ class Machine:
             "login_timeout_seconds": 60,
             "log_level": "warn",
         }
+        if ring is not None:
+            settings["room_buffer_bytes"] = ring
         path = self.folder / f"{'tls' if tls else 'plain'}.json"
         path.write_text(json.dumps(settings, indent=2))
         return path
 
-    def arguments(self, contestant, tls):
+    def arguments(self, contestant, tls, ring):
         if contestant.name == "ragnarok":
-            return ["-c", self.configure(tls)]
+            return ["-c", self.configure(tls, ring)]
         secure = ["--tls", "--cert", self.certificate, "--key", self.key] if tls else []
         return ["--port", "0", "--presence", PRESENCE_MS, *secure]
 
@@ -230,10 +236,10 @@ def complaint(text):
 
 
 class Server:
-    def __init__(self, machine, contestant, tls):
+    def __init__(self, machine, contestant, tls, ring=None):
         folder = Path(tempfile.mkdtemp(dir=machine.folder, prefix=contestant.name))
         self.out, self.errors = folder / "stdout", folder / "stderr"
-        command = [*contestant.command, *machine.arguments(contestant, tls)]
+        command = [*contestant.command, *machine.arguments(contestant, tls, ring)]
         try:
             with open(self.out, "wb") as out, open(self.errors, "wb") as errors:
                 self.process = subprocess.Popen(
@@ -319,9 +325,10 @@ class Bench:
     def serving(self, job):
         """The server for a job: one that has run before, and is warm, unless the job wants a fresh
         one. If anything goes wrong it is stopped, so that nothing of it reaches the next run."""
-        fresh, place = job.workload.fresh, (job.contestant.name, job.tls)
+        fresh = job.workload.is_fresh(job.contestant)
+        place = (job.contestant.name, job.tls)
         kept = None if fresh else self.servers.pop(place, None)
-        server = kept or Server(self.machine, job.contestant, job.tls)
+        server = kept or Server(self.machine, job.contestant, job.tls, job.workload.ring)
         try:
             if not fresh and not kept:
                 self.run_load(server, {**WARM_UP, "tls": job.tls}, job.workload.timeout)
