@@ -474,20 +474,19 @@ static void bury(struct client *client)
     struct register_entry entry = client->entry;
     conn_fini(&client->conn);
     free(client);
-    net_rest(); /* OpenSSL's own clean-up may come after the process's, which waits for us */
     register_give(&entry);
 }
 
 /* The second part, on a thread of its own: joining and talking. */
-static void *live(void *argument)
+static void live(void *argument)
 {
     struct client *client = argument;
+    outbox_own(&client->conn.out);
     int64_t until = net_now() + (int64_t)settings->login_timeout_seconds * 1000;
     if ((client->v2 ? join_by_v2(client, until) : join_by_hello(client, until)) == 0)
         talk(client);
     end(client);
     bury(client);
-    return NULL;
 }
 
 /* The first part, on a porter: TLS, the request, and the answer to it. */
@@ -499,8 +498,10 @@ static void arrive(void *argument)
         register_enlist(&client->entry, &client->conn.out);
         if (conn_handshake(&client->conn, PROTOCOL_V2, &request) == 0 &&
             admit(client, &request) == 0) {
-            if (outbox_hand_over(&client->conn.out, live, client) == 0)
+            outbox_disown(&client->conn.out);
+            if (thread_do(THREAD_CLIENT, live, client) == 0)
                 return;
+            outbox_own(&client->conn.out);
             end_with(client, WS_CODE_TRY_LATER, "no thread for another client");
         }
         end(client);
@@ -532,7 +533,7 @@ void client_start(int fd, const struct sockaddr_storage *peer)
         client->member.presence_due = INT64_MAX;
         placed = register_take(&client->entry);
     }
-    if (placed && thread_porter(arrive, client) == 0)
+    if (placed && thread_do(THREAD_PORTER, arrive, client) == 0)
         return;
     if (placed)
         register_give(&client->entry);

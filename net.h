@@ -87,7 +87,7 @@ struct net_tls *net_tls_client(void);
 void net_tls_free(struct net_tls *tls);
 
 /* Frees what OpenSSL keeps for the calling thread (random generators, errors): made again when it is
- * needed. Also due before a thread ends while the process may be ending, too. */
+ * needed. Also due before a thread ends, if the process may end then, too. */
 void net_rest(void);
 
 /* ---- Streams ---- */

@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "json_msg.h"
-#include "thread.h"
 
 enum {
     WRITE_MAX = 64 * 1024,  /* bytes offered in one write: more fall out of the cache */
@@ -175,6 +174,12 @@ static uint64_t stamp(const struct outbox *out, enum outbox_kind kind)
 
 /* ---- Ends ---- */
 
+static void wake(const struct outbox *out)
+{
+    if (out->owned)
+        net_wake(out->owner);
+}
+
 /* The stream failed: nothing that waits will ever leave. The owner is woken to end it. */
 static void give_up(struct outbox *out)
 {
@@ -184,7 +189,7 @@ static void give_up(struct outbox *out)
     while (out->first)
         pop(out);
     out->blocked = false;
-    net_wake(out->owner);
+    wake(out);
 }
 
 /* What of the ring was begun, in the middle of a frame or held by TLS, must still be finished after
@@ -231,7 +236,7 @@ static void close_slow(struct outbox *out, size_t behind, size_t limit, const ch
     if (!kept || (!ended && !push_close(out, WS_CODE_TRY_LATER, reason)))
         give_up(out);
     out->closing = true;
-    net_wake(out->owner);
+    wake(out);
 }
 
 /* ---- Sending ---- */
@@ -329,7 +334,7 @@ static void refused(struct outbox *out, size_t len, bool was_blocked)
     out->blocked = true;
     out->offered = out->stream.ssl ? len : 0;
     if (!was_blocked && !pthread_equal(pthread_self(), out->owner))
-        net_wake(out->owner);
+        wake(out);
 }
 
 /* Keeps a frame boundary at or behind the position. Heads are walked only after a write that stopped
@@ -376,20 +381,24 @@ void outbox_init(struct outbox *out, size_t queue_max)
     memset(out, 0, sizeof(*out));
     pthread_mutex_init(&out->lock, NULL);
     out->owner = pthread_self();
+    out->owned = true;
     out->stream.fd = -1;
     out->queue_max = queue_max;
 }
 
-/* The new thread may run before its name is known here; it waits for the lock before it sends. */
-int outbox_hand_over(struct outbox *out, void *(*run)(void *argument), void *argument)
+void outbox_own(struct outbox *out)
 {
-    pthread_t thread;
     pthread_mutex_lock(&out->lock);
-    int failure = thread_start(&thread, run, argument);
-    if (!failure)
-        out->owner = thread;
+    out->owner = pthread_self();
+    out->owned = true;
     pthread_mutex_unlock(&out->lock);
-    return failure;
+}
+
+void outbox_disown(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+    out->owned = false;
+    pthread_mutex_unlock(&out->lock);
 }
 
 void outbox_fini(struct outbox *out)
@@ -507,7 +516,7 @@ void outbox_close(struct outbox *out, int code, const char *reason)
     if (first && out->open && !out->blocked)
         flush_locked(out);
     if (first)
-        net_wake(out->owner);
+        wake(out);
     pthread_mutex_unlock(&out->lock);
 }
 

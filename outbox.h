@@ -55,7 +55,8 @@ struct outbox_item;
 /* [w] under the write lock; [I] set before other threads know the outbox; [t] its own thread. */
 struct outbox {
     pthread_mutex_t lock;             /* the write lock */
-    pthread_t owner;                  /* [I] the thread to wake */
+    pthread_t owner;                  /* [w] the thread to wake, */
+    bool owned;                       /* [w] if there is one */
     struct net_stream stream;         /* [w] */
     struct ring *ring;                /* [w] NULL: in no room */
     uint64_t position;                /* [w] the next byte of the ring to send */
@@ -72,12 +73,13 @@ struct outbox {
     size_t lag, lag_limit; /* [w] bytes behind, or waiting, and how many were allowed */
 };
 
-/* Readies an outbox of the calling thread. */
+/* Readies an outbox that the calling thread owns. */
 void outbox_init(struct outbox *out, size_t queue_max);
 
-/* Starts a thread (thread.h) that becomes the outbox's owner. Returns 0; the caller must not touch it
- * any more. Or -1 when there can be none. */
-int outbox_hand_over(struct outbox *out, void *(*run)(void *argument), void *argument);
+/* Makes the calling thread the owner. Between outbox_disown by the one before and this nobody is
+ * woken: the new owner looks at outbox_state before it waits. */
+void outbox_own(struct outbox *out);
+void outbox_disown(struct outbox *out);
 
 /* Closes the stream and frees what waits. Nobody else may know the outbox any more. */
 void outbox_fini(struct outbox *out);

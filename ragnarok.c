@@ -289,7 +289,7 @@ static int run(struct server *server)
     log_event(LOG_LEVEL_INFO, "stopped", "cut_off=%d", left);
     if (left > 0)
         _exit(0); /* their threads still use what would be freed here */
-    thread_stop_porters();
+    thread_stop();
     rooms_fini();
     net_tls_free(server->tls);
     return 0;

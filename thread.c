@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * thread.c - threads, as thread.h promises them.
+ * thread.c - threads and the keeping of them, as thread.h promises it.
  *
- * One lock for the porters, held for a moment. A job is handed to a porter that is known to wait, so
- * there are at most as many jobs on the table as there are of them.
+ * One lock, held for a moment. A job is put on the table only for a thread that is known to wait, so
+ * there are never more jobs on it than threads were kept.
  */
 #include "thread.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,106 +21,116 @@ struct job {
     void *argument;
 };
 
+struct pool {
+    pthread_cond_t handed;          /* a job is on the table, or the end */
+    struct job table[THREADS_KEPT]; /* [lock] jobs that nobody has taken yet */
+    int jobs, waiting;              /* [lock] on the table; threads that wait, also for those */
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t handed = PTHREAD_COND_INITIALIZER; /* a job is on the table, or the end */
-static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;  /* a porter has ended */
-static struct job table[THREAD_PORTERS_KEPT]; /* [lock] jobs handed over, not taken yet */
-static int jobs, waiting, porters;            /* [lock] on the table; who waits; all */
-static bool stopping;                         /* [lock] */
+static struct pool pools[THREAD_KINDS] = {{.handed = PTHREAD_COND_INITIALIZER},
+                                          {.handed = PTHREAD_COND_INITIALIZER}};
+static pthread_cond_t ended = PTHREAD_COND_INITIALIZER; /* a thread has */
+static int threads;                                     /* [lock] of all kinds */
+static bool stopping;                                   /* [lock] */
 
-int thread_start(pthread_t *thread, void *(*run)(void *argument), void *argument)
+/* Waits for the next job. Returns false when this thread is needed no more. */
+static bool next_job(struct pool *pool, struct job *job)
 {
-    pthread_attr_t attributes;
-    pthread_t unnamed;
-    if (pthread_attr_init(&attributes) != 0)
-        return -1;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
-    int failure = pthread_create(thread ? thread : &unnamed, &attributes, run, argument);
-    pthread_attr_destroy(&attributes);
-    return failure ? -1 : 0;
-}
-
-/* ---- Porters ---- */
-
-/* Waits for the next job. Returns false when this porter is needed no more. */
-static bool next_job(struct job *job)
-{
-    if (waiting == THREAD_PORTERS_KEPT)
+    if (pool->waiting == THREADS_KEPT)
         return false;
-    waiting++;
-    while (jobs == 0 && !stopping)
-        pthread_cond_wait(&handed, &lock);
-    waiting--;
-    if (jobs == 0)
+    pool->waiting++;
+    while (pool->jobs == 0 && !stopping)
+        pthread_cond_wait(&pool->handed, &lock);
+    pool->waiting--;
+    if (pool->jobs == 0)
         return false;
-    *job = table[--jobs];
+    *job = pool->table[--pool->jobs];
     return true;
 }
 
-static void *porter_main(void *argument)
+/* What a new thread is told. */
+struct errand {
+    struct pool *pool;
+    struct job job;
+};
+
+static void *thread_main(void *argument)
 {
-    struct job job = *(struct job *)argument;
+    struct errand errand = *(struct errand *)argument;
     free(argument);
     pthread_mutex_lock(&lock);
     do {
         pthread_mutex_unlock(&lock);
-        job.run(job.argument);
+        errand.job.run(errand.job.argument);
         pthread_mutex_lock(&lock);
-    } while (next_job(&job));
+    } while (next_job(errand.pool, &errand.job));
     pthread_mutex_unlock(&lock);
 
     net_rest(); /* before the process may end, which waits for us */
     pthread_mutex_lock(&lock);
-    porters--;
+    threads--;
     pthread_cond_signal(&ended);
     pthread_mutex_unlock(&lock);
     return NULL;
 }
 
-static bool hand_over(const struct job *job)
+static int start_detached(void *(*run)(void *argument), void *argument)
 {
-    pthread_mutex_lock(&lock);
-    bool free_hands = jobs < waiting;
-    if (free_hands) {
-        table[jobs++] = *job;
-        pthread_cond_signal(&handed);
-    } else {
-        porters++; /* a new one, or so we hope */
-    }
-    pthread_mutex_unlock(&lock);
-    return free_hands;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (pthread_attr_init(&attributes) != 0)
+        return -1;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+    int failure = pthread_create(&thread, &attributes, run, argument);
+    pthread_attr_destroy(&attributes);
+    return failure ? -1 : 0;
 }
 
-int thread_porter(void (*run)(void *argument), void *argument)
+/* Hands a job to a thread that waits; else counts the new one that it calls for. */
+static bool hand_over(struct pool *pool, struct job job)
 {
-    struct job job = {run, argument}, *copy;
-    if (hand_over(&job))
+    pthread_mutex_lock(&lock);
+    bool handed = pool->jobs < pool->waiting;
+    if (handed) {
+        pool->table[pool->jobs++] = job;
+        pthread_cond_signal(&pool->handed);
+    } else {
+        threads++;
+    }
+    pthread_mutex_unlock(&lock);
+    return handed;
+}
+
+int thread_do(enum thread_kind kind, void (*run)(void *argument), void *argument)
+{
+    struct job job = {run, argument};
+    if (hand_over(&pools[kind], job))
         return 0;
-    copy = malloc(sizeof(*copy));
-    if (copy) {
-        *copy = job;
-        if (thread_start(NULL, porter_main, copy) == 0)
+    struct errand *errand = malloc(sizeof(*errand));
+    if (errand) {
+        *errand = (struct errand){&pools[kind], job};
+        if (start_detached(thread_main, errand) == 0)
             return 0;
     }
-    free(copy);
+    free(errand);
     pthread_mutex_lock(&lock);
-    porters--;
+    threads--;
     pthread_mutex_unlock(&lock);
     return -1;
 }
 
-void thread_stop_porters(void)
+void thread_stop(void)
 {
     pthread_mutex_lock(&lock);
     stopping = true;
-    pthread_cond_broadcast(&handed);
-    while (porters > 0)
+    for (int kind = 0; kind < THREAD_KINDS; kind++)
+        pthread_cond_broadcast(&pools[kind].handed);
+    while (threads > 0)
         pthread_cond_wait(&ended, &lock);
     pthread_mutex_unlock(&lock);
 }
-
-/* ---- Stacks ---- */
 
 /* Half the stack is far from both of its ends. A quarter of a page is left for the calls that follow,
  * so that a thread that waits from here does not touch the next page again. */

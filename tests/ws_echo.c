@@ -45,7 +45,7 @@ static void echo(struct conn *conn)
     }
 }
 
-static void *echo_main(void *argument)
+static void echo_main(void *argument)
 {
     struct http_request request;
     struct conn conn;
@@ -61,7 +61,6 @@ static void *echo_main(void *argument)
     }
     conn_finish(&conn);
     conn_fini(&conn);
-    return NULL;
 }
 
 /* A certificate as the server would make it on its first start. */
@@ -94,7 +93,7 @@ static void accept_forever(int listener)
         if (!net_wait_any(&listener, 1, INT64_MAX))
             continue;
         int fd = net_accept(listener, &peer);
-        if (fd >= 0 && thread_start(NULL, echo_main, (void *)(intptr_t)fd) != 0)
+        if (fd >= 0 && thread_do(THREAD_CLIENT, echo_main, (void *)(intptr_t)fd) != 0)
             close(fd);
     }
 }
