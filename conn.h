@@ -4,7 +4,8 @@
  * messages in, close.
  *
  * Nothing here calls back: the thread asks for the next message, and waits when there is none. All
- * functions are the owner's alone; what other threads may do to a connection is in outbox.h.
+ * functions are the owner's alone (who that is may change: outbox_own). What other threads may do to
+ * a connection is in outbox.h.
  */
 #ifndef CONN_H
 #define CONN_H
