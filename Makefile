@@ -56,7 +56,7 @@ help:
 
 run:
 	$(Q)tools/deps build
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -s all
 	$(Q)exec ./ragnarok
 
 # Once plainly, then the whole again under each sanitizer.

@@ -557,7 +557,9 @@ static void test_a_key_that_is_none(void **state)
 {
     (void)state;
     bring_good_pair();
-    write_text("a.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    write_text("a.key", "-----BEGIN PRIVATE "
+                        "KEY-----\nAAAA\n-----END PRIVATE "
+                        "KEY-----\n");
     expect_complaint(AT_KEY "found no private key in a.key, allowed is one in PEM form");
     write_text("a.key", "");
     expect_complaint(AT_KEY "found no private key in a.key, allowed is one in PEM form");
