@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 
 #include "conn.h"
 #include "http.h"
@@ -289,13 +288,10 @@ static int join_by_hello(struct client *client, int64_t until)
 
 static void say_hello(struct client *client)
 {
-    unsigned char random[NONCE_BYTES];
-    char nonce[2 * NONCE_BYTES + 1];
+    char nonce[2 * NONCE_BYTES + 1], *json = NULL;
     size_t len = 0;
-    RAND_bytes(random, sizeof(random));
-    for (int i = 0; i < NONCE_BYTES; i++)
-        snprintf(nonce + 2 * i, 3, "%02x", random[i]);
-    char *json = json_hello(settings->server_name, settings->server_password[0], nonce, &len);
+    if (net_random_hex(nonce, NONCE_BYTES))
+        json = json_hello(settings->server_name, settings->server_password[0], nonce, &len);
     say(client, json, len);
 }
 

@@ -174,9 +174,9 @@ void conn_upgrade(struct conn *conn, const struct http_request *request, const c
 /* ---- Messages in ---- */
 
 /* Refills a bucket, takes `amount` and returns how many milliseconds it will be owing. */
-static int64_t take(struct conn_bucket *bucket, double rate, double burst, double amount)
+static int64_t take(struct conn_bucket *bucket, int64_t now, double rate, double burst,
+                    double amount)
 {
-    int64_t now = net_now();
     if (rate <= 0)
         return 0;
     bucket->tokens += rate * (double)(now - bucket->refilled) / 1000;
@@ -191,13 +191,14 @@ static int64_t take(struct conn_bucket *bucket, double rate, double burst, doubl
 static void charge(struct conn *conn, size_t len)
 {
     const struct conn_limits *limits = conn->limits;
-    int64_t pause = take(&conn->messages, limits->messages, 2 * limits->messages, 1);
-    int64_t other = take(&conn->bytes, limits->bytes, 4 * limits->bytes, (double)len);
+    int64_t now = net_now();
+    int64_t pause = take(&conn->messages, now, limits->messages, 2 * limits->messages, 1);
+    int64_t other = take(&conn->bytes, now, limits->bytes, 4 * limits->bytes, (double)len);
     if (other > pause)
         pause = other;
     if (!pause)
         return;
-    conn->unread_until = net_now() + pause;
+    conn->unread_until = now + pause;
     conn->heard = conn->unread_until; /* until then it is we who are silent */
 }
 

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
 enum { NET_WAKE = SIGUSR1, BACKLOG = 1024 };
@@ -313,6 +314,16 @@ struct net_tls *net_tls_client(void)
 void net_tls_free(struct net_tls *tls)
 {
     SSL_CTX_free(context(tls));
+}
+
+bool net_random_hex(char *text, size_t bytes)
+{
+    unsigned char random[NET_RANDOM_MAX];
+    if (bytes > sizeof(random) || RAND_bytes(random, (int)bytes) != 1)
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        snprintf(text + 2 * i, 3, "%02x", random[i]);
+    return true;
 }
 
 void net_rest(void)

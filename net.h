@@ -20,6 +20,7 @@
 enum {
     NET_LISTENERS_MAX = 8, /* addresses one name may stand for; more are left out */
     NET_ADDRESS_MAX = 64,  /* an address as text, with its NUL */
+    NET_RANDOM_MAX = 32,   /* random bytes at a time; more are refused */
     NET_ERROR_MAX = 256,   /* an error text, with its NUL */
 };
 
@@ -85,6 +86,10 @@ struct net_tls *net_tls_server(const char *cert_path, const char *key_path, char
 struct net_tls *net_tls_client(void);
 
 void net_tls_free(struct net_tls *tls);
+
+/* Writes `bytes` random bytes as hexadecimal text of twice as many characters, with a NUL. Returns
+ * false when the system gives none. */
+bool net_random_hex(char *text, size_t bytes);
 
 /* Frees what OpenSSL keeps for the calling thread (random generators, errors): made again when it is
  * needed. Also due before a thread ends, if the process may end then, too. */

@@ -20,8 +20,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <openssl/rand.h>
-
 #include "log.h"
 #include "net.h"
 #include "ring.h"
@@ -61,17 +59,14 @@ static int list_count;    /* [1] */
 
 static struct room *room_new(const char *name)
 {
-    unsigned char random[EPOCH_BYTES];
     struct room *room = calloc(1, sizeof(*room));
     if (!room)
         return NULL;
-    if (RAND_bytes(random, sizeof(random)) != 1 ||
+    if (!net_random_hex(room->epoch, EPOCH_BYTES) ||
         ring_init(&room->ring, (size_t)settings->room_buffer_bytes) < 0) {
         free(room);
         return NULL;
     }
-    for (int i = 0; i < EPOCH_BYTES; i++)
-        snprintf(room->epoch + 2 * i, 3, "%02x", random[i]);
     snprintf(room->name, sizeof(room->name), "%s", name);
     pthread_mutex_init(&room->members_lock, NULL);
     pthread_mutex_init(&room->names_lock, NULL);
@@ -170,6 +165,14 @@ bool room_pump(struct room *room)
     pump_locked(room);
     pthread_mutex_unlock(&room->members_lock);
     return ring_end(&room->ring) != seen;
+}
+
+/* For who held the member list and has no client to go back to: others may have left their bytes to
+ * this thread meanwhile. */
+static void pump_until_quiet(struct room *room)
+{
+    while (room_pump(room))
+        ;
 }
 
 /* ---- Presence ---- */
@@ -390,8 +393,8 @@ static const char *join_room(struct member *member, const struct room_request *r
     if (!code && !changed(room, member))
         show_list(member);
     pthread_mutex_unlock(&room->members_lock);
-    while (code && room_pump(room)) /* others may have left their bytes to us meanwhile */
-        ;
+    if (code)
+        pump_until_quiet(room);
     return code;
 }
 
@@ -427,8 +430,7 @@ void room_leave(struct member *member)
     unlist_member(room, member);
     changed(room, member);
     pthread_mutex_unlock(&room->members_lock);
-    while (room_pump(room))
-        ;
+    pump_until_quiet(room);
 }
 
 void room_forget(struct member *member)
@@ -439,8 +441,7 @@ void room_forget(struct member *member)
         net_wait(-1, 0, member->presence_due);
     if (room && member->presence_due != INT64_MAX) {
         room_presence(member);
-        while (room_pump(room))
-            ;
+        pump_until_quiet(room);
     }
     if (room)
         quit(room);
