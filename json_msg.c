@@ -509,10 +509,10 @@ static void put_text(struct sink *sink, const char *text)
     put(sink, text, strlen(text));
 }
 
-/* Makes room for the text that was measured, and starts it anew. */
-static bool sink_open(struct sink *sink)
+/* Makes room for the text that was measured and `spare` bytes more, and starts it anew. */
+static bool sink_open(struct sink *sink, size_t spare)
 {
-    sink->out = cJSON_malloc(sink->len + 1);
+    sink->out = cJSON_malloc(sink->len + spare + 1);
     if (!sink->out)
         return false;
     sink->out[sink->len] = '\0';
@@ -572,7 +572,7 @@ char *json_relay(const struct json_object *in, bool private, const char *src, si
 
     relay_pick(&relay, in);
     relay_write(&relay, &sink);
-    if (!sink_open(&sink))
+    if (!sink_open(&sink, JSON_STAMP_MAX))
         return NULL;
     relay_write(&relay, &sink);
     *len = sink.len;
@@ -604,7 +604,7 @@ char *json_online_users(const char *const *quoted, size_t count, size_t *len)
     struct sink sink = {0};
 
     online_users_write(quoted, count, &sink);
-    if (!sink_open(&sink))
+    if (!sink_open(&sink, 0))
         return NULL;
     online_users_write(quoted, count, &sink);
     *len = sink.len;
@@ -652,7 +652,7 @@ static bool add_echo(cJSON *message, const struct json_object *about, const char
     if (!field)
         return true;
     struct sink copy = {.len = field->value_len};
-    if (!sink_open(&copy))
+    if (!sink_open(&copy, 0))
         return false;
     put(&copy, field->value, field->value_len);
     bool ok = cJSON_AddRawToObject(message, name, copy.out);

@@ -74,7 +74,7 @@ char *json_quote(const char *text);
 /* A Broadcast (`private` false) or PrivateMessage as its receivers get it: msgType, SrcUser
  * (`src`, quoted by json_quote), for a Broadcast TgtUser "", then `text` and every other field of
  * `in` untouched, except msgType, SrcUser, TgtUser, Id, Time and History, which are the server's
- * to set. It is left open: without what json_stamp ends it with. */
+ * to set. It is left open, with room for what json_stamp ends it with. */
 char *json_relay(const struct json_object *in, bool private, const char *src, size_t *len);
 
 enum { JSON_STAMP_MAX = 64 };

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <utf8proc.h>
 
@@ -97,11 +98,30 @@ static char *map(const char *text, utf8proc_ssize_t len, int options)
     return n < 0 ? NULL : (char *)mapped;
 }
 
+static bool is_printable_ascii(const char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (name[i] < ' ' || name[i] > '~')
+            return false;
+    return true;
+}
+
+static char *small_letters(const char *name, size_t len)
+{
+    char *small = strndup(name, len);
+    for (char *at = small; at && *at; at++)
+        if (*at >= 'A' && *at <= 'Z')
+            *at = (char)(*at - 'A' + 'a');
+    return small;
+}
+
 /* The comparison that UAX #31 makes of identifiers: toNFKC_Casefold(NFD(X)) (Unicode, D147).
  * Without NFD first, marks that casefold to letters (U+0345) would fold by the order in which
  * they were typed. The second pass does what utf8proc_NFKC_Casefold does. */
 char *name_fold(const char *name, size_t len)
 {
+    if (is_printable_ascii(name, len)) /* most names are, and each private message folds one */
+        return small_letters(name, len);
     char *decomposed = map(name, (utf8proc_ssize_t)len, UTF8PROC_DECOMPOSE);
     if (decomposed == NULL)
         return NULL;

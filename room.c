@@ -493,12 +493,9 @@ bool room_broadcast(struct member *member, const struct json_object *message)
 static struct frame *private_frame(const struct member *member, const struct json_object *message)
 {
     size_t len;
-    char *body = json_relay(message, true, member->quoted, &len);
-    char *text = body ? realloc(body, len + JSON_STAMP_MAX) : NULL;
-    if (!text) {
-        free(body);
+    char *text = json_relay(message, true, member->quoted, &len);
+    if (!text)
         return NULL;
-    }
     len += json_stamp(text + len, 0, wall_clock_ms());
     struct frame *frame = frame_new(WS_TEXT, text, len);
     free(text);
