@@ -35,9 +35,14 @@ UNITS   := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/test_*.c))
 CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -pthread
 
+# Fuzz targets: everything built once more with clang, libFuzzer, ASan and UBSan.
+FUZZERS := $(patsubst tests/fuzz_%.c,build/fuzz/%,$(wildcard tests/fuzz_*.c))
+FUZZ    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_SECONDS ?= 20
+
 PEERS   := build/floor build/lws_peer build/gorilla_peer
 
-.PHONY: all run test units e2e ws_echo load bench peers format clean help
+.PHONY: all run test units e2e ws_echo fuzz load bench peers format clean help
 
 all: $(SERVER)
 
@@ -47,6 +52,7 @@ help:
 	@echo "make           build the server: ./ragnarok"
 	@echo "make units     build and run the unit tests"
 	@echo "make e2e       build and run the end-to-end tests; ARGS='-k history' picks some"
+	@echo "make fuzz      feed each parser random bytes; FUZZ_SECONDS=20 for each, ONLY='http ws' picks some"
 	@echo "make ws_echo   build tests/ws_echo, the echo server for conformance suites"
 	@echo "make load      build build/load, the load generator"
 	@echo "make bench     compare with other libraries (15 minutes; QUICK=1: two); docs/PERFORMANCE.md"
@@ -100,6 +106,28 @@ $(OUT)/%.o: bench/%.c | $(OUT)
 $(OUT):
 	$(Q)mkdir -p $@
 
+# What was found to reach new code is kept in build/fuzz; what crashed, too, as crash-*.
+fuzz: $(FUZZERS)
+	$(Q)for target in $(or $(ONLY),$(notdir $(FUZZERS))); do \
+		mkdir -p build/fuzz/found-$$target; \
+		UBSAN_OPTIONS=print_stacktrace=1 build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+			-max_len=4096 -artifact_prefix=build/fuzz/crash-$$target- build/fuzz/found-$$target \
+			$(wildcard tests/corpus)/$$target >build/fuzz/$$target.log 2>&1 || \
+			{ tail -40 build/fuzz/$$target.log; exit 1; }; \
+		echo "  OK  fuzz $$target: $$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' build/fuzz/$$target.log) inputs"; \
+	done
+
+$(FUZZERS): build/fuzz/%: build/fuzz/fuzz_%.o $(PARTS:%=build/fuzz/%.o)
+	@echo "  LD  $@"
+	$(Q)clang $(FUZZ) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_ALL)
+build/fuzz/%.o: %.c | build/fuzz
+	$(Q)clang $(CPPFLAGS_ALL) $(WARN) $(FUZZ) -O1 -g -c -o $@ $<
+build/fuzz/%.o: tests/%.c | build/fuzz
+	@echo "  CC  $@"
+	$(Q)clang $(CPPFLAGS_ALL) -I. $(WARN) $(FUZZ) -O1 -g -c -o $@ $<
+build/fuzz:
+	$(Q)mkdir -p $@
+
 # Once the report is whole, docs/PERFORMANCE.md and its picture are made anew of it.
 bench:
 	$(Q)tools/deps bench
@@ -129,4 +157,4 @@ format:
 clean:
 	$(Q)rm -rf build ragnarok tests/ws_echo tests/out
 
--include $(wildcard $(OUT)/*.d)
+-include $(wildcard $(OUT)/*.d build/fuzz/*.d)

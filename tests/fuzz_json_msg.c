@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fuzz_json_msg.c - messages of any bytes, for libFuzzer (`make fuzz`).
+ *
+ * What must hold: what is accepted here, another JSON parser accepts as well; what is relayed is
+ * acceptable again, with the server's fields as the server set them; a refusal has a place and words.
+ */
+#include "json_msg.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static bool is_text(const struct json_object *object, const char *name, const char *text)
+{
+    char value[32];
+    const struct json_field *field = json_find(object, name);
+    return field && json_string(field, value, sizeof(value)) >= 0 && strcmp(value, text) == 0;
+}
+
+static void check_relay(const struct json_object *in, bool private)
+{
+    struct json_object out;
+    struct json_error error;
+    uint64_t id = 0;
+    size_t len;
+    char *text = json_relay(in, private, "\"ana\"", &len);
+    require(text != NULL);
+    len += json_stamp(text + len, private ? 0 : 7, 1767225600000);
+    if (json_parse(&out, text, len, &error) == 0) {
+        require(is_text(&out, "SrcUser", "ana"));
+        require(is_text(&out, "msgType", private ? "PrivateMessage" : "Broadcast"));
+        require(private || (json_number(json_find(&out, "Id"), &id) == 0 && id == 7));
+    } else {
+        require(in->count > JSON_FIELDS_MAX - 6); /* only the server's own fields are too many */
+    }
+    free(text);
+}
+
+static void check_field(const struct json_field *field, const char *text, size_t size)
+{
+    char small[8], *large = malloc(size + 1);
+    uint64_t number;
+    require(field->name >= text && field->name + field->name_len <= text + size);
+    require(field->value >= text && field->value + field->value_len <= text + size);
+    require(json_kind(field) != NULL);
+    json_number(field, &number);
+    if (field->value[0] == '"') {
+        long len = json_string(field, large, size + 1);
+        require(len <= (long)field->value_len);
+        json_string(field, small, sizeof(small));
+    }
+    free(large);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct json_object object;
+    struct json_error error;
+    size_t len;
+    char *text = malloc(size ? size : 1);
+    memcpy(text, data, size);
+    if (json_parse(&object, text, size, &error) == 0) {
+        cJSON *tree = cJSON_ParseWithLength(text, size);
+        require(tree != NULL && cJSON_IsObject(tree));
+        cJSON_Delete(tree);
+        for (size_t i = 0; i < object.count; i++)
+            check_field(&object.fields[i], text, size);
+        check_relay(&object, false);
+        check_relay(&object, true);
+        free(json_error("bad_json", "words", &object, &len));
+        free(json_delivered(&object, &len));
+    } else {
+        require(error.why != NULL && error.offset <= size);
+    }
+    free(text);
+    return 0;
+}
