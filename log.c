@@ -9,6 +9,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -19,7 +20,9 @@
 
 static enum log_level level_shown = LOG_LEVEL_INFO; /* [I] */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned long lost; /* [lock] lines that found no room */
+static unsigned long lost;    /* [lock] lines that found no room, or were too many */
+static time_t present_second; /* [lock] on the monotonic clock */
+static int lines_in_second;   /* [lock] written since it began */
 
 void log_set_level(enum log_level level)
 {
@@ -55,31 +58,76 @@ static void put_lost(void)
         lost = 0;
 }
 
-void log_event(enum log_level level, const char *event, const char *format, ...)
+/* Whether fewer than `most` lines were written in this second. So strangers cannot fill a disk, and by
+ * coming and going they cannot crowd out what is more important. */
+static bool may_write(int most)
 {
-    if (level > level_shown)
-        return;
-    int saved = errno;
-    char line[LOG_LINE_MAX];
-    size_t len = write_stamp(line, sizeof(line), level);
-    len += (size_t)snprintf(line + len, sizeof(line) - len, "%s ", event);
-    va_list args;
-    va_start(args, format);
-    int more = vsnprintf(line + len, sizeof(line) - len, format, args);
-    va_end(args);
+    struct timespec now;
+    if (level_shown == LOG_LEVEL_DEBUG)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec != present_second) {
+        present_second = now.tv_sec;
+        lines_in_second = 0;
+    }
+    return lines_in_second < most;
+}
+
+/* Writes the line, after how many were lost before it, or counts it as lost. */
+static void put_or_count(const char *line, size_t len, int most)
+{
+    if (lost && may_write(most)) {
+        put_lost();
+        lines_in_second++;
+    }
+    if (may_write(most) && put(line, len))
+        lines_in_second++;
+    else
+        lost++;
+}
+
+static size_t write_line(char *line, enum log_level level, const char *event, const char *format,
+                         va_list args)
+{
+    size_t len = write_stamp(line, LOG_LINE_MAX, level);
+    len += (size_t)snprintf(line + len, LOG_LINE_MAX - len, "%s ", event);
+    int more = vsnprintf(line + len, LOG_LINE_MAX - len, format, args);
     len += more > 0 ? (size_t)more : 0;
-    if (len > sizeof(line) - 1)
-        len = sizeof(line) - 1;
+    if (len > LOG_LINE_MAX - 1)
+        len = LOG_LINE_MAX - 1;
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F)
             line[i] = '?';
     line[len++] = '\n';
+    return len;
+}
 
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    char line[LOG_LINE_MAX];
+    int saved = errno;
+    va_list args;
+    if (level > level_shown)
+        return;
+    va_start(args, format);
+    size_t len = write_line(line, level, event, format, args);
+    va_end(args);
     pthread_mutex_lock(&lock);
-    if (lost)
-        put_lost();
-    if (!put(line, len))
-        lost++;
+    put_or_count(line, len, level <= LOG_LEVEL_WARN ? LOG_LINES_MAX : LOG_INFO_LINES_MAX);
     pthread_mutex_unlock(&lock);
     errno = saved;
+}
+
+void log_notice(const char *event, const char *format, ...)
+{
+    char line[LOG_LINE_MAX];
+    va_list args;
+    if (level_shown < LOG_LEVEL_INFO)
+        return;
+    va_start(args, format);
+    size_t len = write_line(line, LOG_LEVEL_INFO, event, format, args);
+    va_end(args);
+    pthread_mutex_lock(&lock);
+    put_or_count(line, len, INT_MAX);
+    pthread_mutex_unlock(&lock);
 }

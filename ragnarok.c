@@ -242,7 +242,7 @@ static int start(struct server *server)
     }
     announce(config, server->listeners[0], server->tls ? server->fingerprint : NULL,
              server->cert_made);
-    log_event(LOG_LEVEL_INFO, "started", "version=" VERSION " port=%d",
+    log_notice("started", "version=" VERSION " port=%d",
               net_port(server->listeners[0]));
     return 0;
 }
@@ -253,7 +253,7 @@ static void await_signal(sigset_t *signals)
     int number;
     while (sigwait(signals, &number) != 0)
         ;
-    log_event(LOG_LEVEL_INFO, "stopping", "signal=%d", number);
+    log_notice("stopping", "signal=%d", number);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
@@ -286,7 +286,7 @@ static int run(struct server *server)
     }
     await_signal(&signals);
     int left = drain(server);
-    log_event(LOG_LEVEL_INFO, "stopped", "cut_off=%d", left);
+    log_notice("stopped", "cut_off=%d", left);
     if (left > 0)
         _exit(0); /* their threads still use what would be freed here */
     thread_stop();

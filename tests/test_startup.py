@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """From the command line to the first output: options, complaints, certificate, addresses."""
+import collections
 import hashlib
 import json
 import os
@@ -280,6 +281,31 @@ def test_log_level(serve):
     wrong_password(server)
     server.finish()
     assert server.log() == ""
+
+
+def lost_lines(log):
+    return sum(int(number) for number in re.findall(r" log_lost lines=(\d+)", log))
+
+
+def test_who_comes_and_goes_cannot_fill_the_log(serve):
+    """At most ten lines a second; what is left out is counted, and an end is always told."""
+    server, visits = serve(max_clients_per_address=0), 60
+
+    @scenario
+    async def come_and_go():
+        for number in range(visits):
+            peer = await join(server, f"ana{number}")
+            await peer.close()
+
+    come_and_go()
+    server.finish()
+    seconds = collections.Counter(line[:19] for line in server.log().splitlines())
+    own = len(re.findall(r" info (?:started|stopping|stopped) ", server.log()))
+    told = len(re.findall(r" info (?:joined|left) ", server.log()))
+    assert own == 3
+    assert max(seconds.values()) <= 2 * 10 + own  # a second by the clock may touch two of the log's
+    assert told + lost_lines(server.log()) == 2 * visits
+    assert lost_lines(server.log()) > 0 or len(seconds) > visits / 10
 
 
 # ---- Certificate ---------------------------------------------------------------------------------
