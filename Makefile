@@ -29,7 +29,7 @@ endif
 LOAD    := $(OUT)/load
 
 # Everything but the program itself: what the tests and the tools are linked with.
-PARTS   := announce cert client config conn http json_msg log name net outbox register ring room thread ws
+PARTS   := announce cert client config conn host http json_msg log name net outbox page register ring room thread web ws
 OBJECTS := $(PARTS:%=$(OUT)/%.o)
 UNITS   := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/test_*.c))
 CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -97,6 +97,9 @@ $(SERVER) $(ECHO) $(LOAD) $(UNITS):
 $(OUT)/%.o: %.c | $(OUT)
 	@echo "  CC  $@"
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
+$(OUT)/%.o: build/%.c
+	@echo "  CC  $@"
+	$(Q)$(CC) $(CPPFLAGS_ALL) -I. $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
 $(OUT)/%.o: tests/%.c | $(OUT)
 	@echo "  CC  $@"
 	$(Q)$(CC) $(CPPFLAGS_ALL) -I. $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
@@ -105,6 +108,11 @@ $(OUT)/%.o: bench/%.c | $(OUT)
 	$(Q)$(CC) $(CPPFLAGS_ALL) -I. $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
 $(OUT):
 	$(Q)mkdir -p $@
+
+# The page is part of the program. The folder itself is newer when a file came or went.
+build/web.c: tools/embed web $(wildcard web/*) | $(OUT)
+	@echo "  WEB $@"
+	$(Q)tools/embed web >$@.new && mv $@.new $@
 
 # What was found to reach new code is kept in build/fuzz; what crashed, too, as crash-*.
 fuzz: $(FUZZERS)
@@ -122,6 +130,8 @@ $(FUZZERS): build/fuzz/%: build/fuzz/fuzz_%.o $(PARTS:%=build/fuzz/%.o)
 	$(Q)clang $(FUZZ) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_ALL)
 build/fuzz/%.o: %.c | build/fuzz
 	$(Q)clang $(CPPFLAGS_ALL) $(WARN) $(FUZZ) -O1 -g -c -o $@ $<
+build/fuzz/%.o: build/%.c | build/fuzz
+	$(Q)clang $(CPPFLAGS_ALL) -I. $(WARN) $(FUZZ) -O1 -g -c -o $@ $<
 build/fuzz/%.o: tests/%.c | build/fuzz
 	@echo "  CC  $@"
 	$(Q)clang $(CPPFLAGS_ALL) -I. $(WARN) $(FUZZ) -O1 -g -c -o $@ $<

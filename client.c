@@ -17,10 +17,12 @@
 #include <openssl/crypto.h>
 
 #include "conn.h"
+#include "host.h"
 #include "http.h"
 #include "json_msg.h"
 #include "log.h"
 #include "name.h"
+#include "page.h"
 #include "register.h"
 #include "room.h"
 #include "thread.h"
@@ -363,11 +365,6 @@ static int join_by_v2(struct client *client, int64_t until)
 
 /* ---- The life of a client ---- */
 
-static bool is_page(const struct client *client, const struct http_request *request)
-{
-    return client->room[0] || (request->path.len == 1 && request->path.at[0] == '/');
-}
-
 /* The HTTP status that a request is refused with, and why; 0: it is not. */
 static int judge(struct client *client, const struct http_request *request, const char **why)
 {
@@ -376,12 +373,15 @@ static int judge(struct client *client, const struct http_request *request, cons
     *why = client->entry.why;
     if (client->entry.refusal)
         return client->entry.refusal;
+    if ((!request->upgrade || request->origin.at) && !host_ok(request, client->fd)) {
+        *why =
+            "this server does not know itself by the name in Host, which a stranger could have "
+            "made "
+            "point here: use its IP address, or put \"https://\" and the name in allowed_origins";
+        return 421;
+    }
     if (http_room(request, client->room, sizeof(client->room), why) < 0)
         return 404;
-    if (!request->upgrade && !is_page(client, request)) {
-        *why = "there is only / and /rooms/NAME here";
-        return 404;
-    }
     if (request->upgrade && !http_origin_ok(request, origins, count, tls != NULL)) {
         *why = "pages of this origin may not connect; see allowed_origins";
         return 403;
@@ -389,10 +389,26 @@ static int judge(struct client *client, const struct http_request *request, cons
     return 0;
 }
 
+static void send_refusal(struct client *client, int status, const char *why, bool head_only)
+{
+    char response[HTTP_RESPONSE_MAX];
+    size_t len = http_write_refusal(response, status, why, head_only);
+    conn_respond(&client->conn, response, len, NULL, 0);
+    client->conn.why = why;
+}
+
+static void send_page(struct client *client, const struct http_request *request)
+{
+    struct page_answer answer;
+    page_answer(request, &answer);
+    conn_respond(&client->conn, answer.head, answer.head_len, answer.body, answer.body_len);
+    client->conn.why = answer.what;
+    page_answer_free(&answer);
+}
+
 /* Answers the request: a WebSocket, the page, or a refusal. Returns 0 for a WebSocket. */
 static int admit(struct client *client, const struct http_request *request)
 {
-    char response[HTTP_RESPONSE_MAX];
     const char *why;
     int status = judge(client, request, &why);
     if (!status && request->upgrade) {
@@ -400,9 +416,10 @@ static int admit(struct client *client, const struct http_request *request)
         conn_upgrade(&client->conn, request, client->v2 ? PROTOCOL_V2 : NULL);
         return 0;
     }
-    size_t len = status ? http_write_refusal(response, status, why) : http_write_page(response);
-    conn_respond(&client->conn, response, len);
-    client->conn.why = status ? why : "served the page";
+    if (status)
+        send_refusal(client, status, why, request->head_only);
+    else
+        send_page(client, request);
     return -1;
 }
 
@@ -509,6 +526,7 @@ void clients_init(const struct config *config, struct net_tls *context)
 {
     settings = config;
     tls = context;
+    hosts_init(config, context);
     limits = (struct conn_limits){
         .max_message = (size_t)config->max_message_bytes,
         .queue_max = (size_t)(config->max_message_bytes + 1024) * QUEUE_MESSAGES,

@@ -14,7 +14,11 @@
 
 #include "thread.h"
 
-enum { READ_BURST = 16 * 1024 };
+enum {
+    READ_BURST = 16 * 1024,
+    RECEIPT_LOOK_MS =
+        100, /* at the least so often it is looked how much of a response has arrived */
+};
 
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -63,6 +67,7 @@ static ssize_t read_once(struct conn *conn)
     if (n > 0 || (n < 0 && errno == EAGAIN))
         return n > 0 ? n : 0;
     conn->ended = true;
+    conn->cut = n < 0;
     return over(conn, n == 0 ? "end of stream" : "connection lost");
 }
 
@@ -85,21 +90,19 @@ static int read_some(struct conn *conn)
 
 /* ---- Handshakes ---- */
 
-static void refuse(struct conn *conn, int status, const char *why)
+static int refuse(struct conn *conn, int status, const char *why, bool head_only)
 {
     char response[HTTP_RESPONSE_MAX];
-    conn_respond(conn, response, http_write_refusal(response, status, why));
-    over(conn, why);
+    conn_respond(conn, response, http_write_refusal(response, status, why, head_only), NULL, 0);
+    return over(conn, why);
 }
 
-/* A browser that was sent to http:// instead of https:// is told so in plain text. */
-static int tls_failed(struct conn *conn)
+/* Who opened http:// where https:// is spoken is sent there: nothing else is answered in the clear. */
+static int send_to_tls(struct conn *conn, const struct http_request *request)
 {
-    const struct net_stream *stream = &conn->out.stream;
-    if (!stream->plain_http)
-        return over(conn, stream->why ? stream->why : "TLS handshake broken off");
-    refuse(conn, 400, "this port speaks TLS: use https:// or wss://");
-    return -1;
+    char response[HTTP_RESPONSE_MAX];
+    conn_respond(conn, response, http_write_to_tls(response, request), NULL, 0);
+    return over(conn, "plain HTTP where TLS is spoken");
 }
 
 static int handshake_tls(struct conn *conn, int64_t until)
@@ -113,7 +116,9 @@ static int handshake_tls(struct conn *conn, int64_t until)
         if (net_now() >= until)
             return over(conn, "TLS handshake took too long");
     }
-    return done < 0 ? tls_failed(conn) : 0;
+    if (done > 0 || stream->plain_http)
+        return 0;
+    return over(conn, stream->why ? stream->why : "TLS handshake broken off");
 }
 
 int conn_handshake(struct conn *conn, const char *protocol, struct http_request *request)
@@ -127,10 +132,10 @@ int conn_handshake(struct conn *conn, const char *protocol, struct http_request 
         const char *why = NULL;
         size_t len = ws_peek(&conn->reader, &head);
         long used = len ? http_parse((char *)head, len, protocol, request, &why) : 0;
-        if (used < 0) {
-            refuse(conn, (int)-used, why);
-            return -1;
-        }
+        if (used < 0)
+            return refuse(conn, (int)-used, why, request->head_only);
+        if (used > 0 && conn->out.stream.plain_http)
+            return send_to_tls(conn, request);
         if (used > 0) {
             ws_skip(&conn->reader, (size_t)used);
             return 0;
@@ -153,10 +158,14 @@ static void post(struct conn *conn, enum outbox_kind kind, int opcode, const voi
     frame_drop(frame);
 }
 
-void conn_respond(struct conn *conn, const char *response, size_t len)
+void conn_respond(struct conn *conn, const char *head, size_t head_len, const void *body,
+                  size_t len)
 {
-    post(conn, OUTBOX_MESSAGE, -1, response, len);
+    struct frame *response = frame_join(head, head_len, body, len);
+    if (response)
+        outbox_post(&conn->out, OUTBOX_RESPONSE, response);
     outbox_flush(&conn->out);
+    frame_drop(response);
     conn->ended = true;
 }
 
@@ -357,19 +366,82 @@ static void close_handshake(struct conn *conn, int64_t until)
     }
 }
 
+/* How long we wait for a peer to take a response. */
+struct patience {
+    int64_t end;   /* whatever it does */
+    int64_t until; /* when it takes nothing before */
+    size_t left;   /* bytes it had not taken when we looked last */
+    int64_t pause; /* between two looks: short at first, for most are gone in a moment */
+};
+
+static int64_t next_look(struct patience *patience)
+{
+    patience->pause = earlier(2 * patience->pause + 1, RECEIPT_LOOK_MS);
+    return net_now() + patience->pause;
+}
+
+/* Looks how much the peer has taken. Returns false when that is all, or it had its time. */
+static bool is_patient(struct conn *conn, struct patience *patience)
+{
+    int64_t now = net_now();
+    size_t left = outbox_state(&conn->out).unsent + net_unacknowledged(conn->out.stream.fd);
+    if (left < patience->left)
+        patience->until = earlier(now + CONN_CLOSE_MS, patience->end);
+    if (left < patience->left)
+        patience->left = left;
+    return left > 0 && now < patience->until;
+}
+
+/* Gives the whole response to the system. */
+static void push_response(struct conn *conn, struct patience *patience)
+{
+    struct outbox_state state;
+    while (is_patient(conn, patience) && (state = outbox_state(&conn->out)).events)
+        if (net_wait(conn->out.stream.fd, state.events, next_look(patience)))
+            outbox_flush(&conn->out);
+}
+
+/* Waits until the peer has all of it. Returns whether it does. A peer that said its last may still be
+ * taking; when it is gone for good, the socket has an error. */
+static bool await_receipt(struct conn *conn, struct patience *patience)
+{
+    int fd = conn->out.stream.fd;
+    bool talking = true;
+    while (!conn->cut && is_patient(conn, patience)) {
+        if (net_wait(talking ? fd : -1, POLLIN, next_look(patience)))
+            talking = discard(conn);
+        if (!talking && net_wait(fd, 0, 0) & POLLERR)
+            conn->cut = true;
+    }
+    return !conn->cut && patience->left == 0;
+}
+
+/* Lets the last bytes arrive, until the peer closes, too. */
+static void drain(struct conn *conn, int64_t until)
+{
+    while (net_now() < until)
+        if (net_wait(conn->out.stream.fd, POLLIN, until) && !discard(conn))
+            return;
+}
+
 void conn_finish(struct conn *conn)
 {
     struct net_stream *stream = &conn->out.stream;
-    int64_t until = net_now() + CONN_CLOSE_MS;
-    if (!conn->cut)
+    int64_t now = net_now(), until = now + CONN_CLOSE_MS;
+    struct patience patience = {.end = now + CONN_RESPONSE_MS, .left = SIZE_MAX};
+    if (!conn->cut && conn->upgraded)
         close_handshake(conn, until);
+    else if (!conn->cut)
+        push_response(conn, &patience);
     if (conn->cut || stream->broken || outbox_state(&conn->out).events) {
         net_abandon(stream); /* a peer that takes nothing costs no memory in the kernel */
         return;
     }
     net_finish(stream);
-    until = earlier(until, net_now() + CONN_DRAIN_MS);
-    while (net_now() < until)
-        if (net_wait(stream->fd, POLLIN, until) && !discard(conn))
-            return;
+    if (conn->upgraded)
+        drain(conn, earlier(until, net_now() + CONN_DRAIN_MS));
+    else if (await_receipt(conn, &patience))
+        drain(conn, net_now() + CONN_DRAIN_MS);
+    else
+        net_abandon(stream);
 }

@@ -24,6 +24,9 @@ enum {
     CONN_REST_MS = 1000,  /* silence after which a connection gives back what it does not need */
     CONN_CLOSE_MS = 5000, /* from a Close frame to the end, whatever the peer does */
     CONN_DRAIN_MS = 1000, /* from our FIN to the end: lets the last bytes arrive */
+    CONN_RESPONSE_MS =
+        30 * 1000, /* for a peer that goes on taking a response; one that takes nothing
+                                   * for CONN_CLOSE_MS is gone before */
 };
 
 struct conn_limits {
@@ -74,8 +77,9 @@ int conn_handshake(struct conn *conn, const char *protocol, struct http_request 
  * stops meanwhile, the next conn_wait says so. */
 void conn_upgrade(struct conn *conn, const struct http_request *request, const char *protocol);
 
-/* Queues a final HTTP response; conn_finish sends it. */
-void conn_respond(struct conn *conn, const char *response, size_t len);
+/* Queues a final HTTP response, copied from its two pieces; conn_finish sends it. */
+void conn_respond(struct conn *conn, const char *head, size_t head_len, const void *body,
+                  size_t len);
 
 /* The next message of what has arrived: 1 and *event (WS_TEXT or WS_BINARY; the payload holds until
  * the next call of conn_next or conn_wait), 0 when there is none or the client is over its rate, -1
@@ -95,7 +99,8 @@ void conn_send(struct conn *conn, enum ws_opcode opcode, const void *payload, si
 void conn_close(struct conn *conn, int code, const char *why);
 
 /* Ends the connection properly: sends what is left, waits for the peer's Close frame, then FIN, then
- * for its end; CONN_CLOSE_MS in all. conn_fini is due after it. */
+ * for its end; CONN_CLOSE_MS in all. A response may take up to CONN_RESPONSE_MS, while the peer goes
+ * on taking it. conn_fini is due after it. */
 void conn_finish(struct conn *conn);
 
 #endif

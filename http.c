@@ -8,8 +8,8 @@
  * repaired (RFC 9112 §11.2). Nothing is kept between calls, and one call looks at each byte a
  * fixed number of times.
  *
- * Left to others: sockets and time limits, Sec-WebSocket-Accept (ws.c), and what to answer to a
- * request that is in order (client.c).
+ * Left to others: sockets and time limits, Sec-WebSocket-Accept (ws.c), the page (page.c), and what
+ * to answer to a request that is in order (client.c).
  */
 #include "http.h"
 
@@ -260,12 +260,85 @@ bool http_origin_ok(const struct http_request *rq, const char *const *allowed, s
     return is_own_origin(rq, tls);
 }
 
+/* ---- Entity tags (RFC 9110 §8.8.3) ----------------------------------------------------------- */
+
+/* Takes the next tag of a list, with its quotes and without what makes it a weak one. A comma may
+ * stand in a tag, so the quotes tell where it ends. */
+static bool next_tag(struct http_text *list, struct http_text *tag)
+{
+    while (list->len > 0 && (is_blank(list->at[0]) || list->at[0] == ','))
+        *list = text_skip(*list, 1);
+    if (text_is(text_first(*list, 2), "W/"))
+        *list = text_skip(*list, 2);
+    if (list->len == 0 || list->at[0] != '"')
+        return false;
+    size_t inside = text_before(text_skip(*list, 1), "\"").len;
+    *tag = text_first(*list, inside + 2);
+    *list = text_skip(*list, inside + 2);
+    return true;
+}
+
+/* §8.8.3.2: the weak comparison, in which W/ makes no difference. */
+bool http_has_tag(const struct http_request *rq, const char *tag)
+{
+    struct http_text list = rq->if_none_match, one;
+    if (list.at == NULL)
+        return false;
+    if (text_is(list, "*"))
+        return true;
+    while (next_tag(&list, &one))
+        if (text_is(one, tag))
+            return true;
+    return false;
+}
+
+/* ---- Hosts ----------------------------------------------------------------------------------- */
+
+/* A dot at the end says that the name is whole (RFC 3986 §3.2.2); it is the same name. */
+struct http_text http_host(const struct http_request *rq)
+{
+    struct http_text host = {NULL, 0};
+    if (rq->host.at != NULL)
+        host = (struct http_text){rq->host.at, host_length(rq->host)};
+    if (host.len > 1 && host.at[host.len - 1] == '.')
+        host.len--;
+    return host;
+}
+
+bool http_host_is(struct http_text host, const char *name)
+{
+    return text_like(host, text_of(name));
+}
+
+bool http_host_under(struct http_text host, const char *domain)
+{
+    size_t len = strlen(domain);
+    return host.len > len && text_like(text_skip(host, host.len - len), text_of(domain));
+}
+
+bool http_host_allowed(struct http_text host, const char *const *allowed, size_t n)
+{
+    struct origin origin;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(allowed[i], "*") == 0 ||
+            (read_origin(text_of(allowed[i]), &origin) && text_like(host, origin.where.host)))
+            return true;
+    return false;
+}
+
 /* ---- Parsing: the request line (RFC 9112 §3) ------------------------------------------------- */
 
 /* What a step says: go on with the next one, more bytes are needed, or a status to refuse with. */
 enum { GO_ON = 0, MORE = 1 };
 
 enum { METHOD_MAX = 32 }; /* bytes; no method is that long, so more is 405 without waiting */
+
+enum { WEIGHT_NONE = -1, WEIGHT_MAX = 1000 };
+
+/* How welcome each content coding is, in thousandths; WEIGHT_NONE where it was not named. */
+struct codings {
+    int gzip, identity, any;
+};
 
 struct parser {
     const char *at, *end; /* what no step has taken yet */
@@ -274,6 +347,7 @@ struct parser {
     const char *why;
     struct http_text authority; /* of a target in absolute-form */
     struct http_text version;   /* Sec-WebSocket-Version */
+    struct codings codings;     /* Accept-Encoding */
     bool http10;
     bool websocket;   /* Upgrade lists it */
     bool may_upgrade; /* Connection lists upgrade */
@@ -319,7 +393,7 @@ static int read_method(struct parser *p)
 {
     struct http_text method = take_run(p, is_token_byte);
     if (method.len > METHOD_MAX)
-        return refuse(p, 405, "only GET is answered here");
+        return refuse(p, 405, "only GET and HEAD are answered here");
     if (p->at == p->end)
         return MORE;
     if (method.len == 0 && *p->at == 0x16)
@@ -327,7 +401,10 @@ static int read_method(struct parser *p)
     if (method.len == 0 || *p->at != ' ')
         return refuse(p, 400, "this is not an HTTP request");
     p->at++;
-    return text_is(method, "GET") ? GO_ON : refuse(p, 405, "only GET is answered here");
+    p->rq->head_only = text_is(method, "HEAD");
+    if (p->rq->head_only || text_is(method, "GET"))
+        return GO_ON;
+    return refuse(p, 405, "only GET and HEAD are answered here");
 }
 
 /* RFC 9110 §4.2.3: an empty path is the same as "/". */
@@ -350,7 +427,7 @@ static int read_absolute_form(struct parser *p, struct http_text url)
     return GO_ON;
 }
 
-/* RFC 9112 §3.2. The forms of CONNECT and OPTIONS are not for GET. */
+/* RFC 9112 §3.2. The forms of CONNECT and OPTIONS are not for GET and HEAD. */
 static int read_target(struct parser *p)
 {
     struct http_text target = take_run(p, is_target_byte);
@@ -361,7 +438,8 @@ static int read_target(struct parser *p)
     if (p->at == p->end)
         return MORE;
     if (target.len == 0 || *p->at != ' ')
-        return refuse(p, 400, "the request line must be GET, target and HTTP/1.1, one space apart");
+        return refuse(p, 400,
+                      "the request line must be method, target and HTTP/1.1, one space apart");
     p->at++;
     if (*target.at != '/')
         return read_absolute_form(p, target);
@@ -471,6 +549,52 @@ static int take_protocols(struct parser *p, struct http_text value)
     return GO_ON;
 }
 
+/* RFC 9110 §12.4.2: "q=" and a number from 0 to 1 with up to three decimals. Returns it in
+ * thousandths, or WEIGHT_NONE. */
+static int read_weight(struct http_text text)
+{
+    enum { LONGEST = sizeof "q=0.000" - 1, FIRST = 2, POINT = 3 };
+    int weight = 0, unit = WEIGHT_MAX;
+    if (text.len <= FIRST || text.len > LONGEST || !text_like(text_first(text, 2), text_of("q=")))
+        return WEIGHT_NONE;
+    for (size_t i = FIRST; i < text.len; i++) {
+        if (i == POINT ? text.at[i] != '.' : !is_digit(text.at[i]))
+            return WEIGHT_NONE;
+        if (i == POINT)
+            continue;
+        weight += unit * (text.at[i] - '0');
+        unit /= 10;
+    }
+    return weight <= WEIGHT_MAX ? weight : WEIGHT_NONE;
+}
+
+/* RFC 9110 §12.5.3. A coding whose weight cannot be read counts as not named. */
+static int take_accept_encoding(struct parser *p, struct http_text value)
+{
+    struct http_text element;
+    while (next_element(&value, &element)) {
+        struct http_text coding = text_before(element, ";");
+        struct http_text weight = text_trim(text_skip(element, coding.len + 1));
+        int q = coding.len == element.len ? WEIGHT_MAX : read_weight(weight);
+        coding = text_trim(coding);
+        if (text_like(coding, text_of("gzip")) || text_like(coding, text_of("x-gzip")))
+            p->codings.gzip = q; /* RFC 9110 §8.4.1.3: one and the same */
+        else if (text_like(coding, text_of("identity")))
+            p->codings.identity = q;
+        else if (text_is(coding, "*"))
+            p->codings.any = q;
+    }
+    return GO_ON;
+}
+
+/* RFC 9110 §13.1.2. Of several fields the first is looked at: to send a whole page is never wrong. */
+static int take_if_none_match(struct parser *p, struct http_text value)
+{
+    if (p->rq->if_none_match.at == NULL)
+        p->rq->if_none_match = value;
+    return GO_ON;
+}
+
 /* RFC 9112 §6: a body would be taken for what follows the head, so none may be announced. */
 static int take_content_length(struct parser *p, struct http_text value)
 {
@@ -494,6 +618,8 @@ static const struct {
     {"Sec-WebSocket-Key", take_key},
     {"Sec-WebSocket-Version", take_version},
     {"Sec-WebSocket-Protocol", take_protocols},
+    {"Accept-Encoding", take_accept_encoding},
+    {"If-None-Match", take_if_none_match},
     {"Content-Length", take_content_length},
     {"Transfer-Encoding", take_transfer_encoding},
 };
@@ -548,6 +674,15 @@ static int check_host(struct parser *p)
     return GO_ON;
 }
 
+/* RFC 9110 §12.5.3: "*" is about what was not named; without any word, no coding is best. */
+static int check_codings(struct parser *p)
+{
+    const struct codings *codings = &p->codings;
+    int gzip = codings->gzip != WEIGHT_NONE ? codings->gzip : codings->any;
+    p->rq->gzip = gzip > 0 && gzip >= codings->identity;
+    return GO_ON;
+}
+
 /* Base64 of 16 bytes is 22 digits and two of padding. The four bits that the last digit has to
  * spare decode to nothing, so they are not looked at. */
 static bool is_key(struct http_text key)
@@ -568,8 +703,8 @@ static int check_handshake(struct parser *p)
                       "a proxy on the way may not pass Upgrade on");
     if (!p->websocket)
         return GO_ON;
-    if (p->http10)
-        return refuse(p, 400, "a WebSocket handshake needs HTTP/1.1");
+    if (p->http10 || p->rq->head_only)
+        return refuse(p, 400, "a WebSocket handshake must be a GET of HTTP/1.1");
     if (!p->may_upgrade)
         return refuse(p, 400, "Upgrade came without Connection: Upgrade");
     if (!text_is(p->version, "13"))
@@ -587,6 +722,7 @@ static int (*const steps[])(struct parser *p) = {
     read_version,    /* §2.3 */
     read_fields,     /* §5 */
     check_host,      /* §3.2 */
+    check_codings,   /* RFC 9110 §12.5.3 */
     check_handshake, /* RFC 6455 §4.2.1 */
 };
 
@@ -600,7 +736,11 @@ long http_parse(const char *head, size_t len, const char *protocol, struct http_
         return 0;
 
     size_t seen = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
-    struct parser p = {.at = head, .end = head + seen, .rq = rq, .protocol = protocol};
+    struct parser p = {.at = head,
+                       .end = head + seen,
+                       .rq = rq,
+                       .protocol = protocol,
+                       .codings = {WEIGHT_NONE, WEIGHT_NONE, WEIGHT_NONE}};
     int verdict = GO_ON;
     for (size_t i = 0; verdict == GO_ON && i < STEPS; i++)
         verdict = steps[i](&p);
@@ -665,7 +805,10 @@ int http_room(const struct http_request *rq, char *room, size_t cap, const char 
 
 /* ---- Responses ------------------------------------------------------------------------------- */
 
-enum { WHY_MAX = 1024 }; /* bytes of a refusal's reason; a longer one is cut */
+enum {
+    WHY_MAX = 1024,      /* bytes of a refusal's reason; a longer one is cut */
+    LOCATION_MAX = 2048, /* bytes of host and path to redirect to; for more there is only a text */
+};
 
 /* `after_close` goes on where "Connection: close" ends: fields that a status must come with. */
 struct status {
@@ -675,12 +818,15 @@ struct status {
 
 static const struct status statuses[] = {
     {200, "OK", ""},
+    {304, "Not Modified", ""},
+    {307, "Temporary Redirect", ""},
     {400, "Bad Request", ""},
     {403, "Forbidden", ""},
     {404, "Not Found", ""},
-    {405, "Method Not Allowed", "\r\nAllow: GET"}, /* RFC 9110 §15.5.6 */
+    {405, "Method Not Allowed", "\r\nAllow: GET, HEAD"}, /* RFC 9110 §15.5.6 */
     {408, "Request Timeout", ""},
     {414, "URI Too Long", ""},
+    {421, "Misdirected Request", ""},
     {426, "Upgrade Required", /* RFC 9110 §15.5.22, RFC 6455 §4.4 */
      ", Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"},
     {429, "Too Many Requests", ""},
@@ -690,6 +836,16 @@ static const struct status statuses[] = {
     {505, "HTTP Version Not Supported", ""},
     {0, "Error", ""}, /* any other */
 };
+
+/* What every answer tells a browser: take nothing for what it is not said to be, show it in no frame,
+ * say nowhere where one came from, share it with no other site, and give it no device. */
+#define SECURITY                                                                                   \
+    "X-Content-Type-Options: nosniff\r\n"                                                          \
+    "Referrer-Policy: no-referrer\r\n"                                                             \
+    "Cross-Origin-Opener-Policy: same-origin\r\n"                                                  \
+    "Cross-Origin-Resource-Policy: same-origin\r\n"                                                \
+    "Permissions-Policy: camera=(), display-capture=(), geolocation=(), microphone=(), "           \
+    "midi=(), payment=(), usb=()\r\n"
 
 static const struct status *find_status(int code)
 {
@@ -703,22 +859,6 @@ static const struct status *find_status(int code)
 static size_t written(int n)
 {
     return n < 0 || n >= HTTP_RESPONSE_MAX ? 0 : (size_t)n;
-}
-
-/* `about` are the whole header lines that describe the body. */
-static size_t write_response(char *out, int code, const char *about, const char *body)
-{
-    const struct status *status = find_status(code);
-    return written(snprintf(out, HTTP_RESPONSE_MAX,
-                            "HTTP/1.1 %d %s\r\n"
-                            "Connection: close%s\r\n"
-                            "%s"
-                            "Content-Length: %zu\r\n"
-                            "X-Content-Type-Options: nosniff\r\n"
-                            "Cache-Control: no-store\r\n"
-                            "\r\n"
-                            "%s",
-                            code, status->reason, status->after_close, about, strlen(body), body));
 }
 
 /* RFC 6455 §4.2.2, 5. */
@@ -735,36 +875,55 @@ size_t http_write_switch(char *out, const char *accept, const char *protocol)
                             protocol != NULL ? protocol : "", protocol != NULL ? "\r\n" : ""));
 }
 
-size_t http_write_refusal(char *out, int status, const char *why)
+/* RFC 9110 §8.6: 304 says nothing of the length, for it has no body. */
+size_t http_write_head(char *out, const struct http_head *head)
+{
+    const struct status *status = find_status(head->status);
+    char length[64] = "";
+    if (head->status != 304)
+        snprintf(length, sizeof length, "Content-Length: %zu\r\n", head->length);
+    return written(snprintf(out, HTTP_RESPONSE_MAX,
+                            "HTTP/1.1 %d %s\r\n"
+                            "Connection: close%s\r\n"
+                            "%s"
+                            "%s"
+                            "Content-Security-Policy: default-src 'none'; base-uri 'none'; "
+                            "form-action 'none'; frame-ancestors 'none'%s\r\n" SECURITY "\r\n",
+                            head->status, status->reason, status->after_close, head->fields, length,
+                            head->policy));
+}
+
+/* A head of `fields` and the text of a person's length behind it. */
+static size_t write_text(char *out, int status, const char *fields, const char *text,
+                         bool head_only)
+{
+    const struct http_head head = {status, fields, "", strlen(text)};
+    size_t len = http_write_head(out, &head);
+    if (head_only || len == 0)
+        return len;
+    return written(snprintf(out + len, HTTP_RESPONSE_MAX - len, "%s", text) + (int)len);
+}
+
+#define TEXT_FIELDS "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
+
+size_t http_write_refusal(char *out, int status, const char *why, bool head_only)
 {
     char body[WHY_MAX + 64];
     snprintf(body, sizeof body, "%d %s: %.*s\n", status, find_status(status)->reason, WHY_MAX, why);
-    return write_response(out, status, "Content-Type: text/plain; charset=utf-8\r\n", body);
+    return write_text(out, status, TEXT_FIELDS, body, head_only);
 }
 
-size_t http_write_page(char *out)
+/* Not 308: a browser would go on to use TLS when the owner has long switched it off. The query is left
+ * behind, nothing here reads one. */
+size_t http_write_to_tls(char *out, const struct http_request *rq)
 {
-    static const char about[] =
-        "Content-Type: text/html; charset=utf-8\r\n"
-        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n";
-    static const char body[] =
-        "<!DOCTYPE html>\n"
-        "<html lang=\"en\">\n"
-        "<meta charset=\"utf-8\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width\">\n"
-        "<title>Ragnarok</title>\n"
-        "<style>\n"
-        "body { max-width: 34em; margin: 15vh auto; padding: 0 1em;\n"
-        "       font: 1.1em/1.6 system-ui, sans-serif; color: #223; background: #fafaf7 }\n"
-        "code { background: #eeeee6; padding: .1em .3em; border-radius: .2em }\n"
-        "</style>\n"
-        "<h1>Hello! This is a Ragnarok chatroom.</h1>\n"
-        "<p>It speaks WebSocket, right here at this address. Put <code>ws</code> where the\n"
-        "address says <code>http</code> (<code>wss</code> for <code>https</code>), and any\n"
-        "program that speaks WebSocket can join.</p>\n"
-        "<p>To come in, it sends the password as its first message (any text will do where there\n"
-        "is none) and your name as its second. <code>/rooms/</code> and a name at the end of the\n"
-        "address lead to a room of that name.</p>\n"
-        "</html>\n";
-    return write_response(out, 200, about, body);
+    static const char why[] =
+        "307 Temporary Redirect: this port speaks TLS, use https:// or wss://\n";
+    char fields[LOCATION_MAX + 128];
+    if (rq->upgrade || http_host(rq).len == 0 || rq->host.len + rq->path.len > LOCATION_MAX)
+        return http_write_refusal(out, 400, "this port speaks TLS: use https:// or wss://",
+                                  rq->head_only);
+    snprintf(fields, sizeof fields, "Location: https://%.*s%.*s\r\n" TEXT_FIELDS, (int)rq->host.len,
+             rq->host.at, (int)rq->path.len, rq->path.at);
+    return write_text(out, 307, fields, why, rq->head_only);
 }

@@ -23,12 +23,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 enum { NET_WAKE = SIGUSR1, BACKLOG = 1024 };
 
@@ -244,6 +246,50 @@ int net_connect(const char *host, int port, int timeout_ms, char *error)
     return fd;
 }
 
+void net_local(int fd, struct sockaddr_storage *address)
+{
+    socklen_t len = sizeof(*address);
+    memset(address, 0, sizeof(*address));
+    if (getsockname(fd, (struct sockaddr *)address, &len) != 0)
+        memset(address, 0, sizeof(*address));
+}
+
+static enum net_reach reach4(struct in_addr address)
+{
+    uint32_t bits = ntohl(address.s_addr);
+    if (bits >> 24 == 127)
+        return NET_REACH_HOST;
+    bool lan = bits >> 24 == 10 || bits >> 20 == 0xAC1 || bits >> 16 == 0xC0A8 ||
+               bits >> 16 == 0xA9FE || bits >> 22 == 0x191; /* 100.64.0.0/10 */
+    return lan ? NET_REACH_LAN : NET_REACH_EVERYONE;
+}
+
+static enum net_reach reach6(const struct in6_addr *address)
+{
+    struct in_addr mapped;
+    if (IN6_IS_ADDR_LOOPBACK(address))
+        return NET_REACH_HOST;
+    if (IN6_IS_ADDR_V4MAPPED(address)) {
+        memcpy(&mapped, address->s6_addr + 12, sizeof(mapped));
+        return reach4(mapped);
+    }
+    bool lan = IN6_IS_ADDR_LINKLOCAL(address) || (address->s6_addr[0] & 0xFE) == 0xFC;
+    return lan ? NET_REACH_LAN : NET_REACH_EVERYONE;
+}
+
+enum net_reach net_reach(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET6)
+        return reach6(&((const struct sockaddr_in6 *)address)->sin6_addr);
+    return reach4(((const struct sockaddr_in *)address)->sin_addr);
+}
+
+size_t net_unacknowledged(int fd)
+{
+    int bytes = 0; /* TIOCOUTQ is for terminals; Linux answers it for sockets, too (tcp(7)) */
+    return ioctl(fd, TIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
+
 void net_address(const struct sockaddr_storage *address, char text[NET_ADDRESS_MAX])
 {
     text[0] = '\0';
@@ -316,6 +362,12 @@ void net_tls_free(struct net_tls *tls)
     SSL_CTX_free(context(tls));
 }
 
+bool net_tls_names(const struct net_tls *tls, const char *host)
+{
+    X509 *cert = SSL_CTX_get0_certificate((const SSL_CTX *)tls);
+    return cert && X509_check_host(cert, host, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
+}
+
 bool net_random_hex(char *text, size_t bytes)
 {
     unsigned char random[NET_RANDOM_MAX];
@@ -376,16 +428,31 @@ static int tls_failure(struct net_stream *stream, int result, short *wants)
     default:
         stream->broken = true;
         stream->why = tls_reason();
-        stream->plain_http = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
         errno = EPROTO;
         return -1;
     }
+}
+
+/* Every TLS connection begins with a byte that is no letter (RFC 8446 §5.1), every HTTP request with a
+ * capital one. OpenSSL would have taken the request when it finds that out, so it is looked at before
+ * anything is read. */
+static bool speaks_http(const struct net_stream *stream)
+{
+    char first;
+    return SSL_is_server(stream->ssl) && BIO_number_read(SSL_get_rbio(stream->ssl)) == 0 &&
+           recv(stream->fd, &first, 1, MSG_PEEK) == 1 && first >= 'A' && first <= 'Z';
 }
 
 int net_handshake(struct net_stream *stream)
 {
     if (!stream->ssl)
         return 1;
+    if (speaks_http(stream)) {
+        SSL_free(stream->ssl);
+        stream->ssl = NULL;
+        stream->plain_http = true;
+        return -1;
+    }
     ERR_clear_error();
     errno = 0;
     int result = SSL_do_handshake(stream->ssl);
@@ -393,11 +460,7 @@ int net_handshake(struct net_stream *stream)
         return 1;
     if (tls_failure(stream, result, &stream->read_wants) < 0 && errno == EAGAIN)
         return 0;
-    stream->broken = !stream->plain_http;
-    if (stream->plain_http) {
-        SSL_free(stream->ssl);
-        stream->ssl = NULL;
-    }
+    stream->broken = true;
     return -1;
 }
 

@@ -34,7 +34,7 @@ struct net_stream {
     bool refused;       /* TLS holds on to bytes of a write that was refused */
     bool drained;       /* after a read: poll before the next one, nothing is left */
     bool broken;        /* the stream failed: nothing more can be sent */
-    bool plain_http;    /* a TLS handshake failed because the peer spoke HTTP: plain from here on */
+    bool plain_http;    /* the peer spoke HTTP where TLS was due: plain from here on */
     const char *why;    /* what failed in TLS (a constant string), or NULL */
 };
 
@@ -73,6 +73,18 @@ int net_accept(int fd, struct sockaddr_storage *peer);
  * does, or -1 with a text in `error` (NET_ERROR_MAX). */
 int net_connect(const char *host, int port, int timeout_ms, char *error);
 
+/* The local address of a socket; all zero when the system does not tell. */
+void net_local(int fd, struct sockaddr_storage *address);
+
+/* From how far an address can be reached, told by the address alone (RFC 1918, 3927, 4193, 4291, 6598):
+ * from this machine, from its networks, or from everywhere. */
+enum net_reach { NET_REACH_HOST, NET_REACH_LAN, NET_REACH_EVERYONE };
+enum net_reach net_reach(const struct sockaddr_storage *address);
+
+/* Bytes that were written to a socket and that its peer has not acknowledged; 0 where the system does
+ * not tell. */
+size_t net_unacknowledged(int fd);
+
 /* Writes an address as text, without the port; an IPv4 address inside IPv6 as IPv4. */
 void net_address(const struct sockaddr_storage *address, char text[NET_ADDRESS_MAX]);
 
@@ -86,6 +98,9 @@ struct net_tls *net_tls_server(const char *cert_path, const char *key_path, char
 struct net_tls *net_tls_client(void);
 
 void net_tls_free(struct net_tls *tls);
+
+/* Whether the server's certificate is valid for this host name (RFC 9525). */
+bool net_tls_names(const struct net_tls *tls, const char *host);
 
 /* Writes `bytes` random bytes as hexadecimal text of twice as many characters, with a NUL. Returns
  * false when the system gives none. */
@@ -102,7 +117,8 @@ void net_rest(void);
 int net_open(struct net_stream *stream, int fd, struct net_tls *tls);
 
 /* Goes on with the TLS handshake. Returns 1 when done (plain: at once), 0 when it waits for
- * read_wants, -1 when it failed. */
+ * read_wants, -1 when it failed, or the peer spoke HTTP instead: stream->plain_http tells, and nothing
+ * of its request was taken. */
 int net_handshake(struct net_stream *stream);
 
 /* As read(2): > 0 bytes, 0 at the end, -1 and errno; EAGAIN: wait for read_wants. */

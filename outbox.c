@@ -48,12 +48,18 @@ struct frame *frame_new(int opcode, const void *payload, size_t len)
 {
     unsigned char head[WS_HEAD_MAX];
     size_t head_len = opcode < 0 ? 0 : ws_write_head(head, (enum ws_opcode)opcode, len);
+    return frame_join(head, head_len, payload, len);
+}
+
+struct frame *frame_join(const void *head, size_t head_len, const void *body, size_t len)
+{
     struct frame *frame = frame_alloc(head_len + len);
     if (!frame)
         return NULL;
-    memcpy(frame->bytes, head, head_len);
+    if (head_len)
+        memcpy(frame->bytes, head, head_len);
     if (len)
-        memcpy(frame->bytes + head_len, payload, len);
+        memcpy(frame->bytes + head_len, body, len);
     return frame;
 }
 
@@ -523,7 +529,9 @@ void outbox_close(struct outbox *out, int code, const char *reason)
 struct outbox_state outbox_state(struct outbox *out)
 {
     pthread_mutex_lock(&out->lock);
+    const struct outbox_item *item = out->first;
     struct outbox_state state = {.events = out->blocked ? out->stream.write_wants : 0,
+                                 .unsent = item ? item->frame->len - item->sent : 0,
                                  .closing = out->closing,
                                  .too_slow = out->too_slow,
                                  .broken = out->stream.broken};

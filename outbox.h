@@ -37,13 +37,17 @@ struct frame {
 /* Makes a frame of a payload; with opcode -1 of bytes that go out as they are. The caller holds
  * one reference. Returns NULL when memory is out. */
 struct frame *frame_new(int opcode, const void *payload, size_t len);
+
+/* Makes a frame of two pieces that go out as they are, one behind the other. */
+struct frame *frame_join(const void *head, size_t head_len, const void *body, size_t len);
 void frame_drop(struct frame *frame);
 
 /* What a queued frame is. Of presence, pings and pongs only the newest counts: it replaces one that
  * still waits, so that neither pings nor comings and goings can make the queue grow. */
 enum outbox_kind {
     OUTBOX_MESSAGE,
-    OUTBOX_COPY, /* what the outbox itself took out of the ring: history, the rest of a frame */
+    OUTBOX_RESPONSE, /* of HTTP, the only thing that is ever sent then: queue_max is not for it */
+    OUTBOX_COPY,     /* what the outbox itself took out of the ring: history, the rest of a frame */
     OUTBOX_PRESENCE,
     OUTBOX_PING,
     OUTBOX_PONG,
@@ -122,6 +126,7 @@ void outbox_close(struct outbox *out, int code, const char *reason);
 /* What the owner needs to know before it waits. */
 struct outbox_state {
     short events;  /* poll(2) events that let more be sent; 0: nothing waits */
+    size_t unsent; /* bytes of the first frame in the queue that the stream has not taken */
     bool closing;  /* a Close frame was queued or sent */
     bool too_slow; /* closed for being behind: `lag` says how far */
     bool broken;   /* the stream failed: nothing more can be sent */

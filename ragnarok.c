@@ -27,6 +27,7 @@
 #include "config.h"
 #include "log.h"
 #include "net.h"
+#include "page.h"
 #include "register.h"
 #include "room.h"
 #include "thread.h"
@@ -55,13 +56,15 @@ struct server {
 /* ---- Options ---- */
 
 static const char usage[] =
-    "Usage: ragnarok [-c FILE] [--check-config] [--version] [--help]\n"
+    "Usage: ragnarok [-c FILE] [--web-root DIR] [--check-config] [--version] [--help]\n"
     "\n"
     "A chatroom server over WebSocket.\n"
     "\n"
     "  -c, --config FILE   read the settings from FILE (default: config.json)\n"
     "      --check-config  say whether the settings are right, and end\n"
-    "      --version       print the version, and end\n"
+    "      --web-root DIR  serve the files of the page from DIR, read at each request, instead of\n"
+    "                      those built in: for working on the page\n"
+    "      --version       print the version and the SHA-256 of each file of the page, and end\n"
     "  -h, --help          print this, and end\n"
     "\n"
     "SIGTERM or SIGINT ends it: everybody is told, and gets what was said before.\n"
@@ -69,6 +72,7 @@ static const char usage[] =
 
 struct options {
     const char *path;
+    const char *web_root; /* NULL: the page that is built in */
     bool check;
 };
 
@@ -76,16 +80,16 @@ static void print_version(void)
 {
     printf("ragnarok " VERSION "\n%s, cJSON %s\n", OpenSSL_version(OPENSSL_VERSION),
            cJSON_Version());
+    pages_print(stdout);
 }
 
 /* Returns -1 to go on, or the status to exit with. */
 static int read_options(int argc, char **argv, struct options *options)
 {
-    static const struct option known[] = {{"config", required_argument, NULL, 'c'},
-                                          {"check-config", no_argument, NULL, 'k'},
-                                          {"version", no_argument, NULL, 'v'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"config", required_argument, NULL, 'c'},   {"check-config", no_argument, NULL, 'k'},
+        {"web-root", required_argument, NULL, 'w'}, {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
     int option;
     *options = (struct options){.path = "config.json"};
     while ((option = getopt_long(argc, argv, "c:h", known, NULL)) != -1) {
@@ -95,6 +99,9 @@ static int read_options(int argc, char **argv, struct options *options)
             break;
         case 'k':
             options->check = true;
+            break;
+        case 'w':
+            options->web_root = optarg;
             break;
         case 'v':
             print_version();
@@ -272,7 +279,7 @@ static int drain(struct server *server)
     return register_wait(net_now() + DRAIN_MS);
 }
 
-static int run(struct server *server)
+static int run(struct server *server, const char *web_root)
 {
     sigset_t signals;
     sigemptyset(&signals);
@@ -280,7 +287,7 @@ static int run(struct server *server)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* for all threads: sigwait takes them */
     net_wake_init();
-    if (start(server) < 0) {
+    if (pages_init(web_root, server->error) < 0 || start(server) < 0) {
         fprintf(stderr, "%s\n", server->error);
         return 1;
     }
@@ -319,7 +326,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (!options.check)
-        status = run(&server);
+        status = run(&server, options.web_root);
     else if ((status = -check_only(&server)) != 0)
         fprintf(stderr, "%s\n", server.error);
     config_free(&server.config);

@@ -3,7 +3,8 @@
  * fuzz_http.c - request heads of any bytes, for libFuzzer (`make fuzz`).
  *
  * What must hold, besides no fault that a sanitizer sees: a head means the same whether it comes at
- * once or byte by byte, a refusal has a status and words, and what was parsed lies within the head.
+ * once or byte by byte, a refusal has a status and words, and what was parsed lies within the head
+ * and is answered by a whole response.
  */
 #include "http.h"
 
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "name.h"
+#include "page.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,6 +44,20 @@ static long parse_slowly(const char *head, size_t len, size_t *seen)
     return used;
 }
 
+/* The page, or why there is none; and where TLS would be due. A head is never cut, nor broken up by
+ * what came in the request: one empty line ends it, and no other is in it. */
+static void answer(const struct http_request *request)
+{
+    struct page_answer page;
+    char moved[HTTP_RESPONSE_MAX];
+    page_answer(request, &page);
+    require(page.head_len > 0 && strlen(page.head) == page.head_len);
+    page_answer_free(&page);
+    size_t len = http_write_to_tls(moved, request);
+    require(len > 0 && strlen(moved) == len);
+    require(strstr(moved, "\r\n\r\n") - moved + 4 == (long)len || !request->head_only);
+}
+
 static void use(const struct http_request *request, const char *head, size_t len)
 {
     static const char *const allowed[] = {"https://example.org", "null"};
@@ -51,12 +67,16 @@ static void use(const struct http_request *request, const char *head, size_t len
     require_within(request->host, head, len);
     require_within(request->origin, head, len);
     require_within(request->key, head, len);
-    require(!request->upgrade || request->key.len == 24);
+    require_within(request->if_none_match, head, len);
+    require_within(http_host(request), head, len);
+    require(!request->upgrade || (request->key.len == 24 && !request->head_only));
     if (http_room(request, room, sizeof(room), &why) == 0)
         require(room[0] == '\0' || name_check(room, strlen(room)) == NULL);
     else
         require(why != NULL);
     http_origin_ok(request, allowed, 2, len % 2 == 1);
+    http_has_tag(request, "\"x\"");
+    answer(request);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

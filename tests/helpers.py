@@ -93,7 +93,7 @@ def scenario(test):
 class Server:
     """The binary, running in `folder` with the settings above and what `changes` make of them."""
 
-    def __init__(self, folder, **changes):
+    def __init__(self, folder, arguments=(), **changes):
         settings = {**SETTINGS, **changes}
         settings = {key: value for key, value in settings.items() if value is not None}
         self.folder, self.tls = folder, settings["SSL"]
@@ -105,7 +105,7 @@ class Server:
         self.expected_status = 0
         with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
             self.process = subprocess.Popen(
-                [*COMMAND, "-c", str(self.config)],
+                [*COMMAND, "-c", str(self.config), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

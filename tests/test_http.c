@@ -240,11 +240,12 @@ static void test_bad_request_lines_rfc9112_3(void **state)
         {BYTES("{"), 400},
         {BYTES("SSH-2.0-OpenSSH_9.2p1\r"), 400},
         {BYTES("POST "), 405},
-        {BYTES("HEAD "), 405},
         {BYTES("OPTIONS "), 405},
         {BYTES("CONNECT "), 405},
         {BYTES("get "), 405},
         {BYTES("GETS "), 405},
+        {BYTES("head "), 405},
+        {BYTES("HEADS "), 405},
         {BYTES("GE "), 405},
         {BYTES("PRI "), 405},                               /* HTTP/2's preface */
         {BYTES("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG"), 405},  /* 33 */
@@ -389,6 +390,7 @@ static void test_bad_handshakes_rfc6455_4_2_1(void **state)
         {BYTES(GET "Upgrade: websocket\r\nConnection: keep-alive\r\n" KEY_13 "\r\n"), 400},
         {BYTES(GET "Upgrade: websocket\r\nConnection: upgrades\r\n" KEY_13 "\r\n"), 400},
         {BYTES("GET / HTTP/1.0\r\nHost: a\r\n" UPGRADE KEY_13 "\r\n"), 400},
+        {BYTES("HEAD / HTTP/1.1\r\nHost: a\r\n" UPGRADE KEY_13 "\r\n"), 400},
         {BYTES(GET UPGRADE "Sec-WebSocket-Key: " KEY "\r\n\r\n"), 426},
         {BYTES(GET UPGRADE "\r\n"), 426},
         {BYTES(GET UPGRADE "Sec-WebSocket-Version: 8\r\n\r\n"), 426},
@@ -447,6 +449,193 @@ static void test_why_names_the_likely_cause(void **state)
     check_why(BYTES(GET "X: a\r\n b"), "begin with white space");
     check_why(BYTES(GET "X : a"), "right behind");
     check_why(BYTES("GET  / HTTP/1.1\r\n"), "one space");
+}
+
+/* ---- What decides which page is sent --------------------------------------------------------- */
+
+static void test_head_is_a_get_without_body_rfc9110_9_3_2(void **state)
+{
+    (void)state;
+    check_good("HEAD /a?b HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct parsed parsed = parse(BYTES("HEAD /a?b HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_true(parsed.rq.head_only);
+    check_text(parsed.rq.path, "/a");
+    free(parsed.block);
+    parsed = parse(BYTES(GET "\r\n"));
+    assert_false(parsed.rq.head_only);
+    free(parsed.block);
+    parsed = parse(BYTES("HEAD / HTTP/1.1\r\nHost : a"));
+    assert_int_equal(parsed.result, -400);
+    assert_true(parsed.rq.head_only); /* the refusal has no body, either */
+    free(parsed.block);
+}
+
+struct coding_case {
+    const char *value;
+    bool gzip;
+};
+
+static bool takes_gzip(const char *fields)
+{
+    char head[512];
+    int len = snprintf(head, sizeof head, GET "%s\r\n", fields);
+    struct parsed parsed = parse(head, (size_t)len);
+    assert_int_equal(parsed.result, len);
+    free(parsed.block);
+    return parsed.rq.gzip;
+}
+
+static void test_accept_encoding_rfc9110_12_5_3(void **state)
+{
+    (void)state;
+    static const struct coding_case rows[] = {
+        {"gzip", true},
+        {"GZIP", true},
+        {"x-gzip", true},
+        {"gzip, deflate, br, zstd", true}, /* browsers */
+        {"deflate,gzip;q=1.0,*;q=0.5", true},
+        {"compress;q=0.5, gzip;q=1.0", true},
+        {"gzip;q=0.001", true},
+        {"gzip ; q=0.5", true},
+        {"gzip;Q=1", true},
+        {"gzip;q=1.", true},
+        {"*", true},
+        {"*;q=0.5", true},
+        {"identity;q=0.5, gzip;q=0.5", true},
+        {"identity;q=0, gzip;q=0.1", true},
+        {"identity;q=0.5, *;q=0.6", true},
+        {"", false},
+        {"br", false},
+        {"identity", false},
+        {"gzip;q=0", false},
+        {"gzip;q=0.000", false},
+        {"gzip;q=0, *", false},
+        {"*;q=0", false},
+        {"identity, gzip;q=0.9", false},
+        {"identity, *;q=0.5", false},
+        {"gzipped, xgzip, gzi", false},
+        {"gzip;q=2", false},
+        {"gzip;q=1.001", false},
+        {"gzip;q=0.1234", false},
+        {"gzip;q=", false},
+        {"gzip;q=.5", false},
+        {"gzip;q=-1", false},
+        {"gzip;q=0,5", false},
+        {"gzip;level=9", false},
+        {"gzip;", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char field[128];
+        snprintf(field, sizeof field, "Accept-Encoding: %s\r\n", rows[i].value);
+        if (takes_gzip(field) != rows[i].gzip)
+            fail_msg("\"%s\" is not %d", rows[i].value, rows[i].gzip);
+    }
+    assert_false(takes_gzip(""));
+}
+
+static void test_accept_encoding_in_several_fields_rfc9110_5_3(void **state)
+{
+    (void)state;
+    assert_true(takes_gzip("Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n"));
+    assert_false(takes_gzip("Accept-Encoding: *\r\nAccept-Encoding: gzip;q=0\r\n"));
+}
+
+static bool has_tag(const char *fields, const char *tag)
+{
+    char head[512];
+    int len = snprintf(head, sizeof head, GET "%s\r\n", fields);
+    struct parsed parsed = parse(head, (size_t)len);
+    assert_int_equal(parsed.result, len);
+    bool has = http_has_tag(&parsed.rq, tag);
+    free(parsed.block);
+    return has;
+}
+
+static void test_if_none_match_rfc9110_13_1_2(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        bool has;
+    } rows[] = {
+        {"\"abc\"", true},
+        {"W/\"abc\"", true}, /* §8.8.3.2: the weak comparison */
+        {"*", true},
+        {"\"x\", \"abc\"", true},
+        {"\"x\",W/\"abc\",\"y\"", true},
+        {" , ,\"abc\"", true},
+        {"\"a,b\", \"abc\"", true},
+        {"", false},
+        {"abc", false},
+        {"\"ab\"", false},
+        {"\"abcd\"", false},
+        {"\"ABC\"", false},
+        {"w/\"abc\"", false},
+        {"\"abc", false},
+        {"\"x, \"abc\"", false},
+        {"\"x\", *", false},
+        {"W/", false},
+        {"\"", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char field[128];
+        snprintf(field, sizeof field, "If-None-Match: %s\r\n", rows[i].value);
+        if (has_tag(field, "\"abc\"") != rows[i].has)
+            fail_msg("%s is not %d", rows[i].value, rows[i].has);
+    }
+    assert_false(has_tag("", "\"abc\""));
+}
+
+/* Whoever is sent a whole page in vain has lost nothing but time. */
+static void test_only_the_first_if_none_match_counts(void **state)
+{
+    (void)state;
+    assert_true(has_tag("If-None-Match: \"a\"\r\nIf-None-Match: \"b\"\r\n", "\"a\""));
+    assert_false(has_tag("If-None-Match: \"a\"\r\nIf-None-Match: \"b\"\r\n", "\"b\""));
+}
+
+/* ---- Hosts ----------------------------------------------------------------------------------- */
+
+static struct http_text host_of(const char *field)
+{
+    return http_host(&(struct http_request){.host = {field, strlen(field)}});
+}
+
+static void test_hosts(void **state)
+{
+    (void)state;
+    assert_null(http_host(&(struct http_request){.host = {NULL, 0}}).at);
+    check_text(host_of(""), "");
+    check_text(host_of("a"), "a");
+    check_text(host_of("a:80"), "a");
+    check_text(host_of("a.b.:80"), "a.b");
+    check_text(host_of("a."), "a");
+    check_text(host_of("."), ".");
+    check_text(host_of("[::1]:80"), "[::1]");
+    assert_true(http_host_is(host_of("LocalHost.:1"), "localhost"));
+    assert_false(http_host_is(host_of("localhost.evil"), "localhost"));
+    assert_false(http_host_is(host_of("localhos"), "localhost"));
+    assert_true(http_host_under(host_of("a.LOCAL"), ".local"));
+    assert_true(http_host_under(host_of("a.b.local.:1"), ".local"));
+    assert_false(http_host_under(host_of(".local"), ".local"));
+    assert_false(http_host_under(host_of("local"), ".local"));
+    assert_false(http_host_under(host_of("alocal"), ".local"));
+    assert_false(http_host_under(host_of("a.local.evil"), ".local"));
+}
+
+static void test_hosts_of_allowed_origins(void **state)
+{
+    (void)state;
+    static const char *const allowed[] = {"https://Chat.example:8443", "null", "http://[::1]"};
+    assert_true(http_host_allowed(host_of("chat.example"), allowed, 3));
+    assert_true(http_host_allowed(host_of("CHAT.example.:1"), allowed, 3));
+    assert_true(http_host_allowed(host_of("[::1]"), allowed, 3));
+    assert_false(http_host_allowed(host_of("example"), allowed, 3));
+    assert_false(http_host_allowed(host_of("x.chat.example"), allowed, 3));
+    assert_false(http_host_allowed(host_of("null"), allowed, 3));
+    assert_false(http_host_allowed(host_of("chat.example"), allowed, 0));
+    static const char *const any[] = {"*"};
+    assert_true(http_host_allowed(host_of("evil"), any, 1));
 }
 
 /* ---- Every byte of a good head --------------------------------------------------------------- */
@@ -851,6 +1040,17 @@ static void test_switch_rfc6455_1_2(void **state)
     free(out);
 }
 
+/* What every final response says, `policy` beyond what is always forbidden. */
+#define SECURITY(policy)                                                                           \
+    "Content-Security-Policy: default-src 'none'; base-uri 'none'; form-action 'none'; "           \
+    "frame-ancestors 'none'" policy "\r\n"                                                         \
+    "X-Content-Type-Options: nosniff\r\n"                                                          \
+    "Referrer-Policy: no-referrer\r\n"                                                             \
+    "Cross-Origin-Opener-Policy: same-origin\r\n"                                                  \
+    "Cross-Origin-Resource-Policy: same-origin\r\n"                                                \
+    "Permissions-Policy: camera=(), display-capture=(), geolocation=(), microphone=(), "           \
+    "midi=(), payment=(), usb=()\r\n"
+
 struct refusal_case {
     int status;
     const char *reason;
@@ -861,9 +1061,10 @@ static const struct refusal_case refusal_cases[] = {
     {400, "Bad Request", ""},
     {403, "Forbidden", ""},
     {404, "Not Found", ""},
-    {405, "Method Not Allowed", "\r\nAllow: GET"}, /* RFC 9110 §15.5.6 */
+    {405, "Method Not Allowed", "\r\nAllow: GET, HEAD"}, /* RFC 9110 §15.5.6 */
     {408, "Request Timeout", ""},
     {414, "URI Too Long", ""},
+    {421, "Misdirected Request", ""},
     {426, "Upgrade Required", ", Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"},
     {429, "Too Many Requests", ""},
     {431, "Request Header Fields Too Large", ""},
@@ -875,20 +1076,21 @@ static const struct refusal_case refusal_cases[] = {
 
 static void check_refusal(const struct refusal_case *row)
 {
-    char expected[1024], body[128], *out = malloc(HTTP_RESPONSE_MAX);
+    char expected[HTTP_RESPONSE_MAX], body[128], *out = malloc(HTTP_RESPONSE_MAX);
     assert_non_null(out);
     int body_len = snprintf(body, sizeof body, "%d %s: the cat is out\n", row->status, row->reason);
     snprintf(expected, sizeof expected,
              "HTTP/1.1 %d %s\r\n"
              "Connection: close%s\r\n"
              "Content-Type: text/plain; charset=utf-8\r\n"
-             "Content-Length: %d\r\n"
-             "X-Content-Type-Options: nosniff\r\n"
              "Cache-Control: no-store\r\n"
-             "\r\n"
-             "%s",
+             "Content-Length: %d\r\n" SECURITY("") "\r\n%s",
              row->status, row->reason, row->after_close, body_len, body);
-    size_t len = http_write_refusal(out, row->status, "the cat is out");
+    size_t len = http_write_refusal(out, row->status, "the cat is out", false);
+    check_response(out, len, expected);
+
+    strstr(expected, "\r\n\r\n")[4] = '\0'; /* RFC 9110 §9.3.2: all of it but the body */
+    len = http_write_refusal(out, row->status, "the cat is out", true);
     check_response(out, len, expected);
     free(out);
 }
@@ -908,7 +1110,7 @@ static void test_a_long_reason_is_cut(void **state)
     memset(why, 'x', HTTP_RESPONSE_MAX - 1);
     why[HTTP_RESPONSE_MAX - 1] = '\0';
 
-    size_t len = http_write_refusal(out, 400, why);
+    size_t len = http_write_refusal(out, 400, why, false);
     assert_int_equal(strlen(out), len);
     const char *body = strstr(out, "\r\n\r\n") + 4;
     assert_int_equal(strlen(body), strlen("400 Bad Request: ") + 1024 + 1);
@@ -930,32 +1132,100 @@ static void test_a_switch_that_does_not_fit_is_none(void **state)
     free(out);
 }
 
-/* Its words may change; its head, its size and what it is about may not. */
-static void test_page(void **state)
+static void test_a_head_with_fields_and_policy(void **state)
 {
     (void)state;
-    static const char head[] =
-        "HTTP/1.1 200 OK\r\n"
-        "Connection: close\r\n"
-        "Content-Type: text/html; charset=utf-8\r\n"
-        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n";
     char *out = malloc(HTTP_RESPONSE_MAX);
     assert_non_null(out);
-    size_t len = http_write_page(out);
-    assert_int_equal(strlen(out), len);
-    assert_memory_equal(out, head, sizeof head - 1);
-
-    const char *body = strstr(out, "\r\n\r\n") + 4;
-    char length[64];
-    snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", strlen(body));
-    assert_non_null(strstr(out, length));
-    assert_true(strlen(body) < 2048);
-    assert_int_equal(out[len - 1], '\n');
-    assert_memory_equal(body, "<!DOCTYPE html>\n", 16);
-    assert_non_null(strstr(body, "Ragnarok chatroom"));
-    assert_non_null(strstr(body, "WebSocket"));
-    assert_null(strstr(body, "<script"));
+    const struct http_head head = {200, "Content-Type: a/b\r\nX: y\r\n", "; img-src 'self'", 4711};
+    check_response(out, http_write_head(out, &head),
+                   "HTTP/1.1 200 OK\r\n"
+                   "Connection: close\r\n"
+                   "Content-Type: a/b\r\n"
+                   "X: y\r\n"
+                   "Content-Length: 4711\r\n" SECURITY("; img-src 'self'") "\r\n");
     free(out);
+}
+
+static void test_304_has_no_length_rfc9110_8_6(void **state)
+{
+    (void)state;
+    char *out = malloc(HTTP_RESPONSE_MAX);
+    assert_non_null(out);
+    const struct http_head head = {304, "ETag: \"x\"\r\n", "", 4711};
+    check_response(out, http_write_head(out, &head),
+                   "HTTP/1.1 304 Not Modified\r\n"
+                   "Connection: close\r\n"
+                   "ETag: \"x\"\r\n" SECURITY("") "\r\n");
+    free(out);
+}
+
+static void test_a_head_that_does_not_fit_is_none(void **state)
+{
+    (void)state;
+    char *out = malloc(HTTP_RESPONSE_MAX), *policy = malloc(HTTP_RESPONSE_MAX);
+    assert_true(out != NULL && policy != NULL);
+    memset(policy, 'x', HTTP_RESPONSE_MAX - 1);
+    policy[HTTP_RESPONSE_MAX - 1] = '\0';
+    assert_int_equal(http_write_head(out, &(struct http_head){200, "", policy, 0}), 0);
+    free(policy);
+    free(out);
+}
+
+/* The answer to this head on a port that speaks TLS. The caller frees it. */
+static char *to_tls(const char *head)
+{
+    char *out = malloc(HTTP_RESPONSE_MAX);
+    assert_non_null(out);
+    struct parsed parsed = parse(head, strlen(head));
+    assert_true(parsed.result > 0);
+    size_t len = http_write_to_tls(out, &parsed.rq);
+    assert_int_equal(len, strlen(out));
+    free(parsed.block);
+    return out;
+}
+
+static void check_redirect(const char *head, const char *location)
+{
+    char field[HTTP_TARGET_MAX + 64], *out = to_tls(head);
+    snprintf(field, sizeof field, "\r\nLocation: %s\r\n", location);
+    assert_memory_equal(out, "HTTP/1.1 307 ", 13);
+    if (strstr(out, field) == NULL)
+        fail_msg("no %s in %s", location, out);
+    assert_non_null(strstr(out, "\r\nCache-Control: no-store\r\n"));
+    free(out);
+}
+
+static void test_to_tls(void **state)
+{
+    (void)state;
+    check_redirect(GET "\r\n", "https://a/");
+    check_redirect("GET /rooms/tea%21?x HTTP/1.1\r\nHost: b.c:81\r\n\r\n",
+                   "https://b.c:81/rooms/tea%21");
+    check_redirect("HEAD //x HTTP/1.1\r\nHost: [::1]:9\r\n\r\n", "https://[::1]:9//x");
+    check_redirect("GET http://d:1/x HTTP/1.1\r\nHost: a\r\n\r\n", "https://d:1/x");
+}
+
+static void check_hint(const char *head)
+{
+    char *out = to_tls(head);
+    assert_memory_equal(out, "HTTP/1.1 400 ", 13);
+    assert_null(strstr(out, "Location"));
+    assert_non_null(strstr(out, "wss://"));
+    free(out);
+}
+
+static void test_to_tls_without_a_place_to_go(void **state)
+{
+    (void)state;
+    check_hint("GET / HTTP/1.0\r\n\r\n");
+    check_hint("GET / HTTP/1.1\r\nHost:\r\n\r\n");
+    check_hint("GET / HTTP/1.1\r\nHost: :80\r\n\r\n");
+    check_hint(GET UPGRADE KEY_13 "\r\n"); /* a program, and what it opened is named wss:// */
+    char head[HTTP_TARGET_MAX + 64];
+    size_t len = put_long_target(head, HTTP_TARGET_MAX);
+    snprintf(head + len, sizeof head - len, " HTTP/1.1\r\nHost: a\r\n\r\n");
+    check_hint(head);
 }
 
 int main(void)
@@ -969,6 +1239,13 @@ int main(void)
         cmocka_unit_test(test_smuggling_rfc9112_11_2),
         cmocka_unit_test(test_bad_handshakes_rfc6455_4_2_1),
         cmocka_unit_test(test_bad_keys_rfc6455_4_2_1),
+        cmocka_unit_test(test_head_is_a_get_without_body_rfc9110_9_3_2),
+        cmocka_unit_test(test_accept_encoding_rfc9110_12_5_3),
+        cmocka_unit_test(test_accept_encoding_in_several_fields_rfc9110_5_3),
+        cmocka_unit_test(test_if_none_match_rfc9110_13_1_2),
+        cmocka_unit_test(test_only_the_first_if_none_match_counts),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_hosts_of_allowed_origins),
         cmocka_unit_test(test_why_names_the_likely_cause),
         cmocka_unit_test(test_a_stray_nul_cr_or_lf_is_400_anywhere),
         cmocka_unit_test(test_any_byte_anywhere_is_decided_once),
@@ -986,7 +1263,11 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_a_long_reason_is_cut),
         cmocka_unit_test(test_a_switch_that_does_not_fit_is_none),
-        cmocka_unit_test(test_page),
+        cmocka_unit_test(test_a_head_with_fields_and_policy),
+        cmocka_unit_test(test_304_has_no_length_rfc9110_8_6),
+        cmocka_unit_test(test_a_head_that_does_not_fit_is_none),
+        cmocka_unit_test(test_to_tls),
+        cmocka_unit_test(test_to_tls_without_a_place_to_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

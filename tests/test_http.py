@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 """HTTP end to end, on bare sockets: the handshake of RFC 6455 §4.2, and all that is not one."""
+import gzip
+import hashlib
+import os
 import socket
 import ssl
+import subprocess
+import time
 
 import pytest
 
-from helpers import PATIENCE, UPGRADE, V2, Raw, request
+from helpers import PATIENCE, ROOT, SCALE, UPGRADE, V2, Raw, request, run, wait_until
 
 
 @pytest.fixture
@@ -18,9 +23,28 @@ def ask(server, data):
         return client.exchange(data)
 
 
+def assert_safe(response):
+    """What keeps a browser from doing more with an answer than it is meant for."""
+    fields = response.fields
+    assert fields["x-content-type-options"] == "nosniff"
+    assert fields["referrer-policy"] == "no-referrer"
+    assert fields["cross-origin-opener-policy"] == "same-origin"
+    assert fields["cross-origin-resource-policy"] == "same-origin"
+    assert "camera=()" in fields["permissions-policy"]
+    policy = dict(
+        part.strip().split(" ", 1) for part in fields["content-security-policy"].split(";")
+    )
+    for name in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+        assert policy[name] == "'none'"
+    assert "unsafe" not in fields["content-security-policy"]
+    assert "strict-transport-security" not in fields
+    assert fields["connection"].lower().split(", ")[0] == "close"
+
+
 def assert_refused(response, status):
     """A refusal is whole, says why in plain text, and ends the connection (RFC 9112 §9.6)."""
     assert response.status == status, response.body
+    assert_safe(response)
     assert response.fields["content-type"].startswith("text/plain")
     assert "close" in response.fields["connection"].lower().split(", ")
     assert int(response.fields["content-length"]) == len(response.body)
@@ -97,14 +121,6 @@ def test_bad_key_is_400_rfc6455_4_2_1(server, key):
 # ---- Plain requests ------------------------------------------------------------------------------
 
 
-def test_page(serve, tls):
-    response = ask(serve(SSL=tls), request("/", {"Host": "127.0.0.1"}))
-    assert response.status == 200
-    assert response.fields["content-type"].startswith("text/")
-    assert int(response.fields["content-length"]) == len(response.body) > 100
-    assert b"ragnarok" in response.body.lower()
-
-
 def test_one_request_per_connection_rfc9112_9_6(server):
     """A second one in the same segment is not answered."""
     one = request("/", {"Host": "127.0.0.1"})
@@ -113,13 +129,14 @@ def test_one_request_per_connection_rfc9112_9_6(server):
     assert int(response.fields["content-length"]) == len(response.body)
 
 
-@pytest.mark.parametrize("method", ["POST", "HEAD", "PUT", "OPTIONS", "CONNECT", "get", "BREW"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "CONNECT", "get", "head", "BREW"])
 def test_other_method_is_405_rfc9110_15_5_6(server, method):
     with Raw(server) as client:
         client.send(request("/", {"Host": "127.0.0.1"}, method=method))
         response = client.head()
     assert response.status == 405
-    assert response.fields["allow"] == "GET"
+    assert response.fields["allow"] == "GET, HEAD"
+    assert_safe(response)
 
 
 BAD_HEADS = {
@@ -152,33 +169,310 @@ def test_room_that_cannot_be_is_404(server, name):
 
 @pytest.mark.parametrize("version", ["HTTP/2.0", "HTTP/3.0", "HTTP/0.9"])
 def test_other_http_version_is_505_rfc9110_15_6_6(server, version):
-    assert_refused(ask(server, request("/", {"Host": "a"}, version=version)), 505)
+    assert_refused(ask(server, request("/", {"Host": "127.0.0.1"}, version=version)), 505)
 
 
 # ---- Bounds of the head --------------------------------------------------------------------------
 
 
 def test_long_target_is_414(server):
-    good = request("/?" + "a" * 2046, {"Host": "a"})
+    good = request("/?" + "a" * 2046, {"Host": "127.0.0.1"})
     assert ask(server, good).status == 200
-    assert_refused(ask(server, request("/?" + "a" * 2047, {"Host": "a"})), 414)
+    assert_refused(ask(server, request("/?" + "a" * 2047, {"Host": "127.0.0.1"})), 414)
 
 
 def test_many_fields_are_431(server):
-    fields = {"Host": "a", **{f"X-{number}": "b" for number in range(99)}}
+    fields = {"Host": "127.0.0.1", **{f"X-{number}": "b" for number in range(99)}}
     assert ask(server, request("/", fields)).status == 200
     fields["X-99"] = "b"
     assert_refused(ask(server, request("/", fields)), 431)
 
 
 def test_long_head_is_431(server):
-    empty = len(request("/", {"Host": "a", "X": ""}))
-    assert ask(server, request("/", {"Host": "a", "X": "b" * (8192 - empty)})).status == 200
-    assert_refused(ask(server, request("/", {"Host": "a", "X": "b" * (8193 - empty)})), 431)
+    empty = len(request("/", {"Host": "127.0.0.1", "X": ""}))
+    assert ask(server, request("/", {"Host": "127.0.0.1", "X": "b" * (8192 - empty)})).status == 200
+    assert_refused(ask(server, request("/", {"Host": "127.0.0.1", "X": "b" * (8193 - empty)})), 431)
 
 
 def test_endless_head_is_431_before_its_end(server):
     assert_refused(ask(server, b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"b" * 8192), 431)
+
+
+# ---- The page ------------------------------------------------------------------------------------
+
+WEB = ROOT / "web"
+FILES = sorted(path.name for path in WEB.iterdir() if not path.name.startswith((".", "#")))
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
+}
+
+
+def get(server, path="/", method="GET", **fields):
+    """Asks for a path; `_` in a name stands for `-`."""
+    changes = {name.replace("_", "-"): value for name, value in fields.items()}
+    return ask(server, request(path, {"Host": "127.0.0.1", **changes}, method=method))
+
+
+def test_page(serve, tls):
+    """Every file, whole and as it is in web/, with its type and what keeps it safe."""
+    server = serve(SSL=tls)
+    for name in FILES:
+        response = get(server, f"/{name}")
+        assert response.status == 200
+        assert response.body == (WEB / name).read_bytes()
+        assert int(response.fields["content-length"]) == len(response.body)
+        assert response.fields["content-type"] == TYPES[os.path.splitext(name)[1]]
+        assert response.fields["cache-control"] == "no-cache"
+        digest = hashlib.sha256(response.body).hexdigest()
+        assert response.fields["etag"] == f'"{digest[:32]}"'
+        assert_safe(response)
+
+
+def test_page_is_small(server):
+    """As a browser gets it: all files together are under 100 kB."""
+    answers = [get(server, f"/{name}", Accept_Encoding="gzip") for name in FILES]
+    assert sum(int(answer.fields["content-length"]) for answer in answers) < 100_000
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/?query", "/rooms/tea", "/rooms/caf%C3%A9?x", "/index.html"]
+)
+def test_page_of_a_room(server, path):
+    response = get(server, path)
+    assert (response.status, response.body) == (200, (WEB / "index.html").read_bytes())
+
+
+def test_page_as_gzip_rfc9110_12_5_3(serve, tls):
+    server = serve(SSL=tls)
+    plain = get(server, Accept_Encoding="br, gzip;q=0")
+    packed = get(server, Accept_Encoding="gzip, deflate, br, zstd")
+    assert "content-encoding" not in plain.fields
+    assert packed.fields["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body == (WEB / "index.html").read_bytes()
+    assert len(packed.body) < len(plain.body)
+    assert packed.fields["etag"] != plain.fields["etag"]
+    assert packed.fields["vary"] == plain.fields["vary"] == "Accept-Encoding"
+
+
+def test_page_that_has_not_changed_is_304_rfc9110_13_1_2(serve, tls):
+    server = serve(SSL=tls)
+    for coding in ("gzip", None):
+        whole = get(server, Accept_Encoding=coding)
+        tag = whole.fields["etag"]
+        for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+            response = get(server, Accept_Encoding=coding, If_None_Match=known)
+            assert (response.status, response.body) == (304, b"")
+            assert response.fields["etag"] == tag
+            assert response.fields["vary"] == "Accept-Encoding"
+            assert_safe(response)
+        for strange in ('"x"', tag.strip('"'), tag[:-1], ""):
+            response = get(server, Accept_Encoding=coding, If_None_Match=strange)
+            assert (response.status, response.body) == (200, whole.body)
+
+
+@pytest.mark.parametrize("path", ["/", "/rooms/tea", "/nothing", "/rooms/"])
+def test_head_has_no_body_rfc9110_9_3_2(serve, tls, path):
+    server = serve(SSL=tls)
+    got, head = get(server, path), get(server, path, method="HEAD")
+    assert (head.status, head.fields, head.body) == (got.status, got.fields, b"")
+    assert int(head.fields["content-length"]) == len(got.body) > 0
+
+
+def test_bad_head_is_refused_without_body(server):
+    response = ask(server, b"HEAD / HTTP/1.1\r\nHost : a\r\n\r\n")
+    assert (response.status, response.body) == (400, b"")
+
+
+TRICKS = [
+    "//",
+    "//index.html",
+    "/./index.html",
+    "/index.html/",
+    "/index.html%00",
+    "/index.html%00.js",
+    "/INDEX.HTML",
+    "/%69ndex.html",
+    "/web/index.html",
+    "/../config.json",
+    "/%2e%2e/config.json",
+    "/..%2fconfig.json",
+    "/..\\config.json",
+    "/rooms/../config.json",
+    "/rooms/..%2f..%2fconfig.json/",
+    "/config.json",
+    "/self-signed.pem",
+    "/self-signed.crt",
+    "//etc/passwd",
+    "/etc/passwd",
+    "/rooms",
+    "/.",
+    "/..",
+]
+
+
+@pytest.mark.parametrize("rooted", [False, True], ids=["built-in", "web-root"])
+def test_nothing_of_the_file_system_is_reachable(serve, rooted):
+    server = serve(SSL=True, arguments=["--web-root", str(WEB)] if rooted else [])
+    for path in TRICKS:
+        response = get(server, path)
+        assert_refused(response, 404)
+        assert b"PRIVATE KEY" not in response.body and b"root:" not in response.body
+    with Raw(server) as client:
+        client.send(b"GET /index.html\0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert client.head().status == 400
+
+
+def test_version_lists_the_page_as_sha256sum_does(tmp_path):
+    said = run("--version", folder=tmp_path).stdout
+    expected = [
+        f"{hashlib.sha256((WEB / name).read_bytes()).hexdigest()}  web/{name}" for name in FILES
+    ]
+    assert [line for line in said.split("\n") if "  web/" in line] == expected
+
+
+def test_web_root_serves_what_is_there_now(serve, tmp_path):
+    root = tmp_path / "page"
+    root.mkdir()
+    (root / "config.json").write_text("not a file of the page")
+    server = serve(arguments=["--web-root", str(root)])
+    assert_refused(get(server), 404)
+    for text in ("one", "<p>another, longer one"):
+        (root / "index.html").write_text(text)
+        response = get(server, Accept_Encoding="gzip")
+        assert (response.status, response.body) == (200, text.encode())
+        again = get(server, If_None_Match=response.fields["etag"])
+        assert (again.status, again.body) == (304, b"")
+    assert_refused(get(server, "/config.json"), 404)
+    (root / "index.html").unlink()
+    (root / "index.html").symlink_to(server.config)
+    assert_refused(get(server), 404)
+
+
+def test_web_root_that_is_none_ends_the_start(serve, tmp_path):
+    server = serve()
+    done = run("-c", str(server.config), "--web-root", str(tmp_path / "no"), folder=tmp_path)
+    assert done.returncode == 1
+    assert "--web-root" in done.stderr and "No such file" in done.stderr
+
+
+# ---- Slow readers --------------------------------------------------------------------------------
+
+
+LARGE = 1024 * 1024  # the longest file that --web-root serves
+
+
+@pytest.fixture
+def large(serve, tls, tmp_path):
+    """A server whose page is large, and small limits, which are not for it."""
+    root = tmp_path / "page"
+    root.mkdir()
+    (root / "index.html").write_bytes(b"x" * LARGE)
+    limits = {"max_message_bytes": 256, "room_buffer_bytes": 16384}
+    return serve(SSL=tls, max_clients=1, arguments=["--web-root", str(root)], **limits)
+
+
+def is_free(server):
+    """Whether the only place of the server can be had: else it says 503."""
+    return get(server, "/nothing").status == 404
+
+
+def test_a_slow_line_gets_the_page_whole(large):
+    """It takes longer than a silent peer is waited for, and takes a little all the time."""
+    with Raw(large, receive_buffer=4096) as client:
+        begin = time.monotonic()
+        client.send(request("/", {"Host": "127.0.0.1"}))
+        length = int(client.head().fields["content-length"])
+        body = client.buffer
+        while len(body) < length:
+            data = client.socket.recv(16384)
+            assert data, f"cut off after {len(body)} bytes"
+            body += data
+            pace = begin + 7 * len(body) / length
+            while time.monotonic() < pace:  # the line is this slow
+                time.sleep(0.01)
+        assert body == b"x" * LARGE
+        assert time.monotonic() - begin > 5
+    wait_until(lambda: is_free(large), "the place to be given back")
+
+
+def test_who_takes_nothing_is_gone_in_time(large):
+    with Raw(large, receive_buffer=4096) as client:
+        client.send(request("/", {"Host": "127.0.0.1"}))
+        begin = time.monotonic()
+        wait_until(lambda: is_free(large), "the place to be given back", 7 + 5 * SCALE)
+        assert time.monotonic() - begin > 4, "it had a chance"
+        with pytest.raises((ConnectionError, ssl.SSLError, AssertionError)):
+            assert len(client.read_to_end()) > LARGE, "what it did not take is gone, too"
+
+
+@pytest.mark.parametrize("tls", [False], ids=["plain"])
+def test_who_takes_hardly_anything_is_gone_in_time(large):
+    """Going on taking is not enough for ever."""
+    with Raw(large, receive_buffer=4096) as client:
+        begin = time.monotonic()
+        client.send(request("/", {"Host": "127.0.0.1"}))
+
+        def sip():
+            time.sleep(0.5)  # the line is this slow
+            return client.receive() == b"" or is_free(large)
+
+        wait_until(sip, "the place to be given back", 33 + 5 * SCALE)
+        assert time.monotonic() - begin > 25, "it had a chance"
+
+
+# ---- Names of this server ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:81", "[::1]", "localhost", "a.localhost", "pc.local."]
+)
+def test_own_names_are_answered(server, host):
+    assert get(server, Host=host).status == 200
+    assert answered(server, Host=host, Origin=f"http://{host}") == 101
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil", ""])
+def test_a_strangers_name_is_421_rfc9110_15_5_20(serve, tls, host):
+    """DNS rebinding: to a browser this is the origin of the page that it came from."""
+    server = serve(SSL=tls)
+    response = get(server, Host=host)
+    assert_refused(response, 421)
+    assert b"allowed_origins" in response.body
+    origin = f"{'https' if tls else 'http'}://{host}"
+    assert_refused(ask(server, upgrade(Host=host, Origin=origin)), 421)
+    assert answered(server, Host=host) == 101, "a program that is no browser may call us anything"
+
+
+def test_names_of_allowed_origins_are_answered(serve):
+    server = serve(allowed_origins=["https://chat.example"])
+    assert get(server, Host="chat.example:81").status == 200
+    assert answered(server, Host="chat.example", Origin="https://chat.example") == 101
+    assert get(server, Host="other.example").status == 421
+
+
+def test_names_of_the_certificate_are_answered(serve, tmp_path):
+    """A real one, for a name that this machine has in its own network, too."""
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    subject = [
+        "-subj",
+        "/CN=x",
+        "-addext",
+        "subjectAltName=DNS:chat.example,DNS:*.a.example,IP:127.0.0.1",
+    ]
+    files = ["-keyout", str(tmp_path / "k.pem"), "-out", str(tmp_path / "c.crt")]
+    subprocess.run(
+        [*make.split(), *subject, *files], check=True, capture_output=True, timeout=PATIENCE
+    )
+    server = serve(SSL=True, SSL_Cert=str(tmp_path / "c.crt"), SSL_Key=str(tmp_path / "k.pem"))
+    assert get(server, Host="chat.example:81").status == 200
+    assert get(server, Host="b.a.example").status == 200
+    assert get(server, Host="example").status == 421
+    assert get(server, Host="x").status == 421
 
 
 # ---- Origin --------------------------------------------------------------------------------------
@@ -220,11 +514,35 @@ def test_foreign_origin_may_read_the_page(server):
 # ---- TLS -----------------------------------------------------------------------------------------
 
 
-def test_plain_http_on_the_tls_port_gets_a_hint(serve):
+@pytest.mark.parametrize("path", ["/", "/rooms/caf%C3%A9", "/style.css"])
+def test_plain_http_on_the_tls_port_is_sent_to_https(serve, path):
+    """Who typed the address without https:// gets there; a proxy, too, by its absolute-form."""
+    server = serve(SSL=True)
+    place = f"127.0.0.1:{server.port}"
+    for target in (path, f"http://{place}{path}"):
+        with Raw(server, tls=False) as client:
+            response = client.exchange(request(target, {"Host": place}))
+        assert_refused(response, 307)
+        assert response.fields["location"] == f"https://{place}{path}"
+        assert response.fields["cache-control"] == "no-store"
+
+
+def test_plain_http_byte_by_byte_on_the_tls_port(serve):
+    server = serve(SSL=True)
+    with Raw(server, tls=False) as client:
+        for byte in request("/x", {"Host": "a:1"}, method="HEAD"):
+            client.send(bytes([byte]))
+        response = client.head()
+        assert client.ended()
+    assert (response.status, response.fields["location"]) == (307, "https://a:1/x")
+
+
+@pytest.mark.parametrize("data", [upgrade(), b"GET / HTTP/1.0\r\n\r\n"], ids=["ws", "no-host"])
+def test_plain_request_that_cannot_be_sent_on_gets_a_hint(serve, data):
     with Raw(serve(SSL=True), tls=False) as client:
-        response = client.exchange(request("/", {"Host": "127.0.0.1"}))
+        response = client.exchange(data)
     assert_refused(response, 400)
-    assert b"https://" in response.body or b"wss://" in response.body
+    assert b"wss://" in response.body
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

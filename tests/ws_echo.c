@@ -56,7 +56,9 @@ static void echo_main(void *argument)
             echo(&conn);
         } else {
             char page[HTTP_RESPONSE_MAX];
-            conn_respond(&conn, page, http_write_page(page));
+            conn_respond(&conn, page,
+                         http_write_refusal(page, 404, "only WebSockets are echoed here", false),
+                         NULL, 0);
         }
     }
     conn_finish(&conn);
