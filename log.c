@@ -86,8 +86,8 @@ static void put_or_count(const char *line, size_t len, int most)
         lost++;
 }
 
-static size_t write_line(char *line, enum log_level level, const char *event, const char *format,
-                         va_list args)
+__attribute__((format(printf, 4, 0))) static size_t
+write_line(char *line, enum log_level level, const char *event, const char *format, va_list args)
 {
     size_t len = write_stamp(line, LOG_LINE_MAX, level);
     len += (size_t)snprintf(line + len, LOG_LINE_MAX - len, "%s ", event);
