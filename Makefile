@@ -27,6 +27,7 @@ HARDEN   = -fPIE -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover
 LDHARDEN = -pie -fsanitize=$(SAN)
 endif
 LOAD    := $(OUT)/load
+LOADERS := $(patsubst bench/%.c,$(OUT)/%.o,$(wildcard bench/load*.c))
 
 # Everything but the program itself: what the tests and the tools are linked with.
 PARTS   := announce cert client config conn host http json_msg log name net outbox page register ring room thread web ws
@@ -87,7 +88,7 @@ load: $(LOAD)
 
 $(SERVER): $(OUT)/ragnarok.o $(OBJECTS)
 $(ECHO): $(OUT)/ws_echo.o $(OBJECTS)
-$(LOAD): $(OUT)/load.o $(OBJECTS)
+$(LOAD): $(LOADERS) $(OBJECTS)
 $(UNITS): $(OUT)/%: $(OUT)/%.o $(OBJECTS)
 $(UNITS): EXTRA = -lcmocka
 $(SERVER) $(ECHO) $(LOAD) $(UNITS):
@@ -162,7 +163,7 @@ build/%.o: bench/peers/%.c | build
 	$(Q)$(CC) $(CPPFLAGS_ALL) -I. $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
 
 format:
-	$(Q)clang-format -i *.c *.h tests/*.c bench/*.c bench/peers/*.[ch]
+	$(Q)clang-format -i *.c *.h tests/*.c bench/*.[ch] bench/peers/*.[ch]
 
 clean:
 	$(Q)rm -rf build ragnarok tests/ws_echo tests/out

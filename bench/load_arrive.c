@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * load_arrive.c - what the network says to a member: the way in (TLS, HTTP, either way of joining
+ * in docs/PROTOCOL.md), and then frame after frame.
+ *
+ * All members read into one inbox. A frame that is known is compared where it lies (check_known);
+ * any other is handed, when it is whole, to ws.c, which knows the rules (RFC 6455 §5).
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    INBOX_SIZE = 64 * 1024, /* grows for longer frames */
+    READ_MIN = 16 * 1024,   /* room for a read, at least: a TLS record (RFC 8446 §5.1) */
+};
+
+/* ---- Coming in ---- */
+
+static void send_request(struct run *run, struct member *m)
+{
+    const struct options *o = &run->options;
+    char request[1024];
+    int len =
+        snprintf(request, sizeof(request),
+                 "GET %s HTTP/1.1\r\nHost: %s:%ld\r\nUpgrade: websocket\r\n"
+                 "Connection: Upgrade\r\nSec-WebSocket-Key: " SWITCH_KEY "\r\n"
+                 "Sec-WebSocket-Version: 13\r\n%s\r\n",
+                 o->path, o->host, o->port, o->v2 ? "Sec-WebSocket-Protocol: ragnarok.v2\r\n" : "");
+    if (len < 0 || (size_t)len >= sizeof(request)) {
+        report_fault(run, "--host and --path are too long");
+        return;
+    }
+    unsigned char *at = member_space(run, m, (size_t)len);
+    if (!at)
+        return;
+    memcpy(at, request, (size_t)len);
+    m->out_len += (size_t)len;
+    m->state = ASKING;
+}
+
+/* Way 2: answers Hello. */
+static void send_join(struct run *run, struct member *m)
+{
+    char join[1024];
+    int len =
+        snprintf(join, sizeof(join), "{\"msgType\":\"Join\",\"Password\":\"%s\",\"Name\":\"%s\"}",
+                 run->options.password, m->name);
+    if (len > 0 && (size_t)len < sizeof(join))
+        member_say(run, m, WS_TEXT, join, (size_t)len);
+    else
+        report_fault(run, "--password is too long");
+}
+
+/* --visits: all is done. The reset leaves no TIME_WAIT: the port is wanted again. */
+static void end_visit(struct run *run, struct member *m)
+{
+    run->visits++;
+    run->last = run->now;
+    member_reset(run, m);
+}
+
+/* Reads the head of the response; frames may stand right behind it. */
+static void take_head(struct run *run, struct member *m)
+{
+    struct inbox *in = &run->inbox;
+    const unsigned char *head = in->bytes + in->at;
+    const unsigned char *end = memmem(head, in->end - in->at, "\r\n\r\n", 4);
+    if (!end)
+        return;
+    size_t head_len = (size_t)(end - head) + 4;
+    if (memcmp(head, "HTTP/1.1 101 ", 13) != 0 ||
+        !memmem(head, head_len, run->accept, strlen(run->accept)) ||
+        (run->options.v2 && !memmem(head, head_len, "ragnarok.v2", 11))) {
+        report_fault(run, "%s was not let in: %.*s", m->name, report_shown(head_len - 4),
+                     (const char *)head);
+        return;
+    }
+    in->at += head_len;
+    m->state = ENTERING;
+    if (run->options.visits)
+        end_visit(run, m);
+    if (run->options.v2 || run->options.visits)
+        return;
+    member_say(run, m, WS_TEXT, run->options.password, strlen(run->options.password));
+    member_say(run, m, WS_TEXT, m->name, strlen(m->name));
+}
+
+/* ---- What arrives ---- */
+
+static bool starts_with(const char *payload, size_t len, const char *start)
+{
+    size_t start_len = strlen(start);
+    return len >= start_len && memcmp(payload, start, start_len) == 0;
+}
+
+static void on_text(struct run *run, struct member *m, const char *payload, size_t len)
+{
+    if (m->state == STALLED)
+        return;
+    if (starts_with(payload, len, BROADCAST_HEAD)) {
+        if (m->state != ENTERING)
+            check_broadcast(run, m, payload, len);
+    } else if (starts_with(payload, len, USERS_HEAD)) {
+        check_users(run, m, payload, len);
+    } else if (starts_with(payload, len, PRIVATE_HEAD)) {
+        check_private(run, m, payload, len);
+    } else if (m->state == ENTERING && starts_with(payload, len, "{\"msgType\":\"Hello\"")) {
+        send_join(run, m);
+    } else if (m->state != ENTERING || (!starts_with(payload, len, "{\"ServerName\"") &&
+                                        !starts_with(payload, len, "{\"msgType\":\"Joined\""))) {
+        report_fault(run, "%s got %.*s", m->name, report_shown(len), payload);
+    }
+}
+
+static void on_event(struct run *run, struct member *m, const struct ws_event *event)
+{
+    const char *payload = (const char *)event->payload;
+    char why[160];
+    switch (event->opcode) {
+    case WS_TEXT:
+        on_text(run, m, payload, event->len);
+        break;
+    case WS_PING:
+        member_say(run, m, WS_PONG, payload, event->len);
+        break;
+    case WS_CLOSE:
+        snprintf(why, sizeof(why), "%d %.*s", event->code, (int)event->len, payload);
+        member_end(run, m, why);
+        break;
+    case WS_BINARY:
+    case WS_PONG:
+    case WS_CONTINUATION:
+        report_fault(run, "%s got a frame that nobody asked for", m->name);
+    }
+}
+
+/* Hands a frame to ws.c, and what it makes of it to on_event. */
+static void take_frame(struct run *run, struct member *m, const unsigned char *frame, size_t len)
+{
+    struct ws_event event = {.why = "out of memory"};
+    int result = 1;
+    while (len && result >= 0) {
+        unsigned char *space;
+        size_t room = ws_space(&m->reader, &space);
+        size_t n = len < room ? len : room;
+        memcpy(space, frame, n);
+        ws_fed(&m->reader, n);
+        frame += n;
+        len -= n;
+        result = n ? 0 : -1;
+    }
+    while (result >= 0 && m->state != GONE && (result = ws_next(&m->reader, &event)) > 0)
+        on_event(run, m, &event);
+    if (m->state != GONE && result < 0)
+        report_fault(run, "%s got a frame that breaks a rule: %s", m->name, event.why);
+}
+
+/* The length of the frame that begins at `at` if all of it is there, else 0. One that claims to be
+ * longer than a message may be is taken as it is: ws.c says what is wrong with it. */
+static size_t whole_frame(const unsigned char *at, size_t have)
+{
+    if (have < 2 || have < ws_head_size(at))
+        return 0;
+    size_t len = ws_frame_size(at), head = ws_head_size(at);
+    if (len < head || len - head > MESSAGE_MAX)
+        return have;
+    return len <= have ? len : 0;
+}
+
+static void take_frames(struct run *run, struct member *m)
+{
+    struct inbox *in = &run->inbox;
+    while (m->state != GONE && !run->failed) {
+        const unsigned char *at = in->bytes + in->at;
+        size_t len = check_known(run, m, at, in->end - in->at);
+        if (!len) {
+            len = whole_frame(at, in->end - in->at);
+            if (!len)
+                return;
+            take_frame(run, m, at, len);
+        }
+        in->at += len;
+    }
+}
+
+/* ---- The inbox ---- */
+
+/* Makes room for a read, behind what has not been looked at. Returns how much; 0: out of memory. */
+static size_t inbox_space(struct inbox *in)
+{
+    in->end -= in->at;
+    if (in->at && in->end)
+        memmove(in->bytes, in->bytes + in->at, in->end);
+    in->at = 0;
+    if (in->cap - in->end < READ_MIN) {
+        size_t cap = in->cap ? 2 * in->cap : INBOX_SIZE;
+        unsigned char *bytes = realloc(in->bytes, cap);
+        if (!bytes)
+            return 0;
+        in->bytes = bytes;
+        in->cap = cap;
+    }
+    return in->cap - in->end;
+}
+
+/* Puts into the inbox what the member had read of a frame. */
+static bool inbox_load(struct inbox *in, struct member *m)
+{
+    in->at = in->end = 0;
+    while (in->cap < m->rest_len || !in->cap)
+        if (!inbox_space(in))
+            return false;
+    if (!m->rest)
+        return true;
+    memcpy(in->bytes, m->rest, m->rest_len);
+    in->end = m->rest_len;
+    free(m->rest);
+    m->rest = NULL;
+    m->rest_len = 0;
+    return true;
+}
+
+/* Keeps with the member what is left in the inbox. */
+static bool inbox_save(struct inbox *in, struct member *m)
+{
+    size_t len = in->end - in->at;
+    if (!len)
+        return true;
+    m->rest = malloc(len);
+    if (!m->rest)
+        return false;
+    memcpy(m->rest, in->bytes + in->at, len);
+    m->rest_len = len;
+    return true;
+}
+
+/* Reads once, and takes what came. Returns whether there may be more. */
+static bool read_once(struct run *run, struct member *m)
+{
+    struct inbox *in = &run->inbox;
+    size_t room = inbox_space(in);
+    ssize_t n = room ? net_read(&m->stream, in->bytes + in->end, room) : -1;
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n <= 0) {
+        member_end(run, m, n == 0 ? "end of stream" : strerror(errno));
+        return false;
+    }
+    run->now = report_clock(CLOCK_MONOTONIC);
+    in->end += (size_t)n;
+    if (m->state == ASKING)
+        take_head(run, m);
+    if (m->state >= ENTERING)
+        take_frames(run, m);
+    return m->state != GONE && !m->stream.drained && !run->failed;
+}
+
+/* Reads all there is. */
+static void receive(struct run *run, struct member *m)
+{
+    if (!inbox_load(&run->inbox, m)) {
+        report_fault(run, "%s: out of memory", m->name);
+        return;
+    }
+    while (read_once(run, m))
+        ;
+    if (m->state != GONE && !inbox_save(&run->inbox, m))
+        report_fault(run, "%s: out of memory", m->name);
+}
+
+void arrive_ready(struct run *run, struct member *m)
+{
+    if (m->state == SECURING) {
+        int result = net_handshake(&m->stream);
+        if (result < 0)
+            member_end(run, m, "the TLS handshake failed");
+        else if (result > 0)
+            send_request(run, m);
+    } else if (m->state != GONE) {
+        receive(run, m);
+    }
+    if (m->state == GONE) {
+        if (run->options.visits && run->now < run->stop && !run->failed)
+            member_begin(run, m);
+        return;
+    }
+    ws_rest(&m->reader);
+    member_flush(run, m);
+    member_watch(run, m);
+}
