@@ -5,12 +5,14 @@ LOAD        the load generator; default: ./build/load of this repository
 LOAD_SCALE  how much of each load, in (0, 1], for sanitizers and valgrind; default: 1
 """
 import asyncio
+import http.server
 import json
 import os
 import random
 import re
 import shlex
 import subprocess
+import threading
 import time
 
 import pytest
@@ -102,6 +104,26 @@ def test_private_pairs(server):
     members, messages = 2 * scaled(50, least=2), scaled(200, least=20)
     report = load(server, members=members, messages=messages, private=True)
     assert report["sent"] == report["deliveries"] == members * messages
+
+
+def test_talking_for_a_time(server):
+    """Windows of three until the time is up; then all that was said arrives."""
+    report = load(server, members=10, senders=3, window=3, seconds=1)
+    assert report["sent"] > 3 and report["deliveries"] == 10 * report["sent"]
+
+
+def test_idle(server):
+    """Nobody talks; what is measured is the server."""
+    report = load(server, members=5, idle=1)
+    assert report["sent"] == report["deliveries"] == 0
+    assert report["rss_kib_after"] > 0 and report["threads"] > 0
+
+
+def test_visits(server):
+    """Connected, let in by HTTP, reset, and again; the server is as it was before."""
+    report = load(server, members=4, visits=True, seconds=1)
+    assert report["visits"] > 4 and report["deliveries"] == 0
+    load(server, members=2, messages=1)
 
 
 # ---- Coming and going ----------------------------------------------------------------------------
@@ -245,9 +267,12 @@ async def test_resume_after_more_than_the_ring_holds(small):
 
 # ---- The checker is checked ----------------------------------------------------------------------
 
+FRAGMENTS = "in fragments"  # no flaw: RFC 6455 §5.4 allows it
+
 
 class Careless:
-    """A server of the two-frame hello that breaks one promise, at its 50th broadcast."""
+    """A server of the two-frame hello that breaks one promise, at its 50th message. Who is wronged
+    is one member: the first, after all others have had the message as it should be."""
 
     def __init__(self, flaw):
         self.flaw, self.members, self.last_id, self.held = flaw, {}, 0, None
@@ -266,59 +291,222 @@ class Careless:
         self.presence()
         try:
             async for text in socket:
-                self.relay({**json.loads(text), "SrcUser": name})
+                await self.relay({**json.loads(text), "SrcUser": name})
         finally:
             del self.members[name]
             self.presence()
 
-    def relay(self, message):
+    async def relay(self, message):
         self.last_id += 1
         flaw = self.flaw if self.last_id == 50 else None
+        if message["msgType"] == "PrivateMessage":
+            self.hand_over(message | {"Time": 1}, flaw)
+            return
         message |= {"Id": self.last_id + (flaw == "gap in Ids"), "Time": 1}
-        if flaw == "another text":
-            message["text"] = message["text"][:-2] + "ab"
         if flaw == "another sender":
             message["SrcUser"] = "m00002" if message["SrcUser"] != "m00002" else "m00001"
         first, *others = self.members.values()
-        self.tell(others, message)
+        wronged = [first, *others] if flaw == "another text for all" else [first]
+        self.tell([member for member in others if member not in wronged], message)
+        if self.flaw == "another order" and self.last_id >= 50:
+            self.tell_in_another_order(first, message)
+        elif self.flaw == FRAGMENTS:
+            text = json.dumps(message, separators=(",", ":"))
+            await first.send([text[:9], text[9:-1], text[-1:]])
+        else:
+            self.wrong(wronged, message, flaw)
+
+    def wrong(self, members, message, flaw):
+        """Tells it with the flaw, if it is time for that."""
+        if flaw in ("another text", "another text for all"):
+            message = message | {"text": message["text"][:-2] + "ab"}
+        if flaw == "something added":
+            message = message | {"Extra": 1}
+        if flaw == "a reserved bit":
+            members[0].transport.write(b"\xc1\x02{}")
+        if flaw == "a masked frame":
+            members[0].transport.write(b"\x81\x82\0\0\0\0{}")
+        if flaw == "not UTF-8":
+            members[0].transport.write(b"\x81\x02\xc3(")
+        if flaw == "cut off":
+            members[0].transport.abort()
+        if flaw == "somebody absent":
+            self.tell(members, {"msgType": "OnlineUsers", "Users": sorted(self.members)[1:]})
         if flaw == "swapped":
             self.held = message
         elif flaw != "lost":
-            self.tell([first], message)
+            self.tell(members, message)
         if flaw == "doubled":
-            self.tell([first], message)
+            self.tell(members, message)
         if self.held and self.held["SrcUser"] == message["SrcUser"] and not flaw:
-            self.tell([first], self.held)
+            self.tell(members, self.held)
             self.held = None
 
+    def tell_in_another_order(self, first, message):
+        """Two neighbours of different senders change places, with Ids as if nothing had been."""
+        held, self.held = self.held, None
+        if not held:
+            self.held = message
+        elif held["SrcUser"] == message["SrcUser"]:
+            self.tell([first], held)
+            self.held = message
+        else:
+            self.tell([first], message | {"Id": held["Id"]})
+            self.tell([first], held | {"Id": message["Id"]})
+            self.flaw = None
 
-async def careless_run(flaw):
+    def hand_over(self, message, flaw):
+        name = message["TgtUser"]
+        if flaw == "at another":
+            name = next(other for other in self.members if other not in (name, message["SrcUser"]))
+        target = self.members[name]
+        if flaw == "another text":
+            message["text"] = message["text"][:-2] + "ab"
+        if flaw != "lost":
+            self.tell([target], message)
+        if flaw == "doubled":
+            self.tell([target], message)
+
+
+async def careless_run(flaw, options):
     async with websockets.serve(Careless(flaw), "127.0.0.1", 0, compression=None) as server:
         port = server.sockets[0].getsockname()[1]
-        options = {"members": 5, "senders": 3, "window": 2, "messages": 40}
-        options["timeout"] = int(30 * SCALE)
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            *arguments(port, False, options),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        out, error = await process.communicate()
-        return process.returncode, json.loads(out), error.decode()
+        return await run_at(port, {"timeout": int(30 * SCALE), **options})
+
+
+async def run_at(port, options):
+    """Runs the generator: its exit status, its report and its complaint."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *arguments(port, False, options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, error = await process.communicate()
+    return process.returncode, json.loads(out), error.decode()
+
+
+BROADCASTS = {"members": 5, "senders": 3, "window": 2, "messages": 40}
+PAIRS = {"members": 6, "private": True, "messages": 40}
 
 
 @pytest.mark.parametrize(
-    "flaw",
-    ["lost", "doubled", "swapped", "gap in Ids", "another text", "another sender", "unsorted"],
+    "flaw, said",
+    [
+        ("lost", "1 lost"),
+        ("doubled", "1 doubled"),
+        ("swapped", "1 swapped"),
+        ("gap in Ids", "not consecutive"),
+        ("another order", "saw another order"),
+        ("another text", "got what nobody sent"),
+        ("another text for all", "got what nobody sent"),
+        ("something added", "got what nobody sent"),
+        ("another sender", "got what nobody sent"),
+        ("unsorted", "is not sorted"),
+        ("somebody absent", "a member is missing"),
+        ("a reserved bit", "a reserved bit is set"),
+        ("a masked frame", "masked frame from a server"),
+        ("not UTF-8", "not UTF-8"),
+        ("cut off", "was closed|a member is missing"),
+    ],
 )
-def test_load_notices(flaw):
-    status, report, error = asyncio.run(careless_run(flaw))
-    assert status == 1 and error.startswith("load: "), error
+def test_load_notices(flaw, said):
+    status, report, error = asyncio.run(careless_run(flaw, BROADCASTS))
+    assert status == 1 and error.startswith("load: ") and re.search(said, error), error
     assert report["errors"] > 0
     if flaw in ("lost", "doubled", "swapped"):
-        assert report[flaw] > 0, report
+        assert report[flaw] == 1, report
 
 
-def test_load_finds_nothing_where_nothing_is():
-    status, report, error = asyncio.run(careless_run(None))
+@pytest.mark.parametrize(
+    "flaw, said",
+    [
+        ("lost", "time is up"),
+        ("doubled", "1 doubled"),
+        ("another text", "stray message"),
+        ("at another", "stray message"),
+    ],
+)
+def test_load_notices_between_pairs(flaw, said):
+    options = PAIRS | ({"timeout": int(3 * SCALE)} if flaw == "lost" else {})
+    status, report, error = asyncio.run(careless_run(flaw, options))
+    assert status == 1 and said in error, error
+    assert report["errors"] > 0
+    if flaw in ("lost", "doubled"):
+        assert report[flaw] == 1, report
+
+
+@pytest.mark.parametrize("flaw", [None, FRAGMENTS])
+def test_load_finds_nothing_where_nothing_is(flaw):
+    status, report, error = asyncio.run(careless_run(flaw, BROADCASTS))
     assert (status, error, report["deliveries"]) == (0, "", 600)
+
+
+def test_load_finds_nothing_between_pairs():
+    status, report, error = asyncio.run(careless_run(None, PAIRS))
+    assert (status, error, report["deliveries"]) == (0, "", 240)
+
+
+@pytest.mark.parametrize("options", [{"messages": 1}, {"visits": True, "seconds": 1}])
+def test_load_is_not_let_in(options):
+    """Where something else listens that speaks HTTP."""
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        status, _, error = asyncio.run(run_at(server.server_port, options))
+        server.shutdown()
+    assert status == 1 and "was not let in: HTTP/1.0 404" in error, error
+
+
+def test_load_with_a_wrong_password(serve):
+    server = serve(**UNLIMITED)
+    status, _, error = asyncio.run(run_at(server.port, {"password": "no", "timeout": TIMEOUT}))
+    assert status == 1 and re.search("m0000. (got|was closed)", error), error
+
+
+def command(*words):
+    return subprocess.run(
+        [*COMMAND, *words], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+def test_load_speaks_to_people(serve):
+    server = serve(**UNLIMITED)
+    done = command("--port", str(server.port), "--password", PASSWORD, "--pid", str(server.pid))
+    assert done.returncode == 0, done.stderr
+    assert "100 sent, 1000 delivered" in done.stdout and "of CPU per delivery" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([], "--port must be given"),
+        (["--port", "0"], "--port takes a number from 1 to 65535, not '0'"),
+        (["--port", "1x"], "not '1x'"),
+        (["--port", "1", "--senders", "11"], "more senders"),
+        (["--port", "1", "--private", "--idle", "1"], "only one of"),
+        (["--port", "1", "--private", "--members", "3"], "even number"),
+        (["--port", "1", "--visits"], "--visits takes --seconds"),
+        (["--port", "1", "--key-update", "1"], "--key-update needs --tls"),
+        (["--port", "1", "--v2", "--password", '"'], "--password"),
+        (["--port", "1", "--members", "99999", "--senders", "99999"], "too many members"),
+        (["--port", "1", "5"], "no argument without --"),
+        (["--nonsense"], "nonsense"),
+    ],
+)
+def test_load_usage(words, said):
+    done = command(*words)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert done.stdout == ""
+
+
+def test_load_help():
+    done = command("--help")
+    assert done.returncode == 0 and "--window" in done.stdout and "--visits" in done.stdout
