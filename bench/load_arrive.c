@@ -14,8 +14,9 @@
 #include <string.h>
 
 enum {
-    INBOX_SIZE = 64 * 1024, /* grows for longer frames */
-    READ_MIN = 16 * 1024,   /* room for a read, at least: a TLS record (RFC 8446 §5.1) */
+    INBOX_SIZE = 64 * 1024,      /* grows for longer frames, and */
+    INBOX_MAX = 4 * MESSAGE_MAX, /* no further: such a connection is taken for broken */
+    READ_MIN = 16 * 1024,        /* room for a read, at least: a TLS record (RFC 8446 §5.1) */
 };
 
 /* ---- Coming in ---- */
@@ -138,22 +139,32 @@ static void on_event(struct run *run, struct member *m, const struct ws_event *e
     }
 }
 
+/* Puts bytes into a reader. Returns false when memory is out. */
+static bool feed(struct ws_reader *reader, const unsigned char *bytes, size_t len)
+{
+    while (len) {
+        unsigned char *space;
+        size_t room = ws_space(reader, &space), n = len < room ? len : room;
+        if (!n)
+            return false;
+        memcpy(space, bytes, n);
+        ws_fed(reader, n);
+        bytes += n;
+        len -= n;
+    }
+    return true;
+}
+
 /* Hands a frame to ws.c, and what it makes of it to on_event. */
 static void take_frame(struct run *run, struct member *m, const unsigned char *frame, size_t len)
 {
-    struct ws_event event = {.why = "out of memory"};
-    int result = 1;
-    while (len && result >= 0) {
-        unsigned char *space;
-        size_t room = ws_space(&m->reader, &space);
-        size_t n = len < room ? len : room;
-        memcpy(space, frame, n);
-        ws_fed(&m->reader, n);
-        frame += n;
-        len -= n;
-        result = n ? 0 : -1;
+    struct ws_event event;
+    int result = 0;
+    if (!feed(&m->reader, frame, len)) {
+        report_fault(run, "%s: out of memory", m->name);
+        return;
     }
-    while (result >= 0 && m->state != GONE && (result = ws_next(&m->reader, &event)) > 0)
+    while (m->state != GONE && (result = ws_next(&m->reader, &event)) > 0)
         on_event(run, m, &event);
     if (m->state != GONE && result < 0)
         report_fault(run, "%s got a frame that breaks a rule: %s", m->name, event.why);
@@ -189,7 +200,8 @@ static void take_frames(struct run *run, struct member *m)
 
 /* ---- The inbox ---- */
 
-/* Makes room for a read, behind what has not been looked at. Returns how much; 0: out of memory. */
+/* Makes room for a read, behind what has not been looked at. Returns how much; 0 and errno when
+ * there is none to be had. */
 static size_t inbox_space(struct inbox *in)
 {
     in->end -= in->at;
@@ -198,7 +210,8 @@ static size_t inbox_space(struct inbox *in)
     in->at = 0;
     if (in->cap - in->end < READ_MIN) {
         size_t cap = in->cap ? 2 * in->cap : INBOX_SIZE;
-        unsigned char *bytes = realloc(in->bytes, cap);
+        errno = EMSGSIZE;
+        unsigned char *bytes = cap > INBOX_MAX ? NULL : realloc(in->bytes, cap);
         if (!bytes)
             return 0;
         in->bytes = bytes;
@@ -207,21 +220,17 @@ static size_t inbox_space(struct inbox *in)
     return in->cap - in->end;
 }
 
-/* Puts into the inbox what the member had read of a frame. */
-static bool inbox_load(struct inbox *in, struct member *m)
+/* Puts into the inbox what the member had read of a frame. It fits: it was read in here, and the
+ * inbox never becomes smaller. */
+static void inbox_load(struct inbox *in, struct member *m)
 {
-    in->at = in->end = 0;
-    while (in->cap < m->rest_len || !in->cap)
-        if (!inbox_space(in))
-            return false;
-    if (!m->rest)
-        return true;
-    memcpy(in->bytes, m->rest, m->rest_len);
+    in->at = 0;
     in->end = m->rest_len;
+    if (m->rest)
+        memcpy(in->bytes, m->rest, m->rest_len);
     free(m->rest);
     m->rest = NULL;
     m->rest_len = 0;
-    return true;
 }
 
 /* Keeps with the member what is left in the inbox. */
@@ -262,10 +271,7 @@ static bool read_once(struct run *run, struct member *m)
 /* Reads all there is. */
 static void receive(struct run *run, struct member *m)
 {
-    if (!inbox_load(&run->inbox, m)) {
-        report_fault(run, "%s: out of memory", m->name);
-        return;
-    }
+    inbox_load(&run->inbox, m);
     while (read_once(run, m))
         ;
     if (m->state != GONE && !inbox_save(&run->inbox, m))
