@@ -367,8 +367,8 @@ class Bench:
         return sum(self.took.get(job.key, job.workload.seconds) for job in jobs)
 
     def run_all(self, jobs, budget, keep):
-        """Does the jobs for which there is time, and passes each result to `keep`. Those that are to
-        be compared are all begun, or none of them. Returns how many were left out."""
+        """Does the jobs for which there is time, and passes each result to `keep`. Those that
+        are to be compared are all begun, or none of them. Returns how many were left out."""
         began, cut = time.monotonic(), 0
         for _, group in itertools.groupby(jobs, key=lambda job: job.compared):
             group = [job for job in group if job.key not in self.hopeless]
