@@ -47,14 +47,24 @@ class Room:
         self.last_id += 1
         websockets.broadcast(
             self.members.values(),
-            encode(msgType="Broadcast", SrcUser=name, TgtUser="", text=message["text"],
-                   Id=self.last_id, Time=time.time_ns() // 1_000_000),
+            encode(
+                msgType="Broadcast",
+                SrcUser=name,
+                TgtUser="",
+                text=message["text"],
+                Id=self.last_id,
+                Time=time.time_ns() // 1_000_000,
+            ),
         )
 
     async def private(self, name, message):
         target = self.members.get(message["TgtUser"])
-        text = encode(msgType="PrivateMessage", SrcUser=name, text=message["text"],
-                      Time=time.time_ns() // 1_000_000)
+        text = encode(
+            msgType="PrivateMessage",
+            SrcUser=name,
+            text=message["text"],
+            Time=time.time_ns() // 1_000_000,
+        )
         if target:
             with contextlib.suppress(websockets.ConnectionClosed):
                 await target.send(text)
@@ -102,8 +112,9 @@ async def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     room = Room(options.presence)
-    async with websockets.serve(room.enter, "127.0.0.1", options.port, ssl=context,
-                                compression=None, backlog=BACKLOG) as server:
+    async with websockets.serve(
+        room.enter, "127.0.0.1", options.port, ssl=context, compression=None, backlog=BACKLOG
+    ) as server:
         print(f"listening on 127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
         await asyncio.Future()
 
