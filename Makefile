@@ -30,7 +30,7 @@ LOAD    := $(OUT)/load
 LOADERS := $(patsubst bench/%.c,$(OUT)/%.o,$(wildcard bench/load*.c))
 
 # Everything but the program itself: what the tests and the tools are linked with.
-PARTS   := announce cert client config conn host http json_msg log name net outbox page register ring room thread web ws
+PARTS   := announce cert client config conn e2e hpke host http json_msg log name net outbox page register ring room thread web ws
 OBJECTS := $(PARTS:%=$(OUT)/%.o)
 UNITS   := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/test_*.c))
 CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
