@@ -17,6 +17,7 @@
 #include <openssl/crypto.h>
 
 #include "conn.h"
+#include "e2e.h"
 #include "host.h"
 #include "http.h"
 #include "json_msg.h"
@@ -30,9 +31,9 @@
 #define PROTOCOL_V2 "ragnarok.v2"
 
 enum {
-    LOGIN_TRIES = 3, /* failures to join; then 1008 */
-    NONCE_BYTES = 32,
-    TEXT_MAX = 256,     /* a sentence of an Error */
+    LOGIN_TRIES = 3,                     /* failures to join; then 1008 */
+    NONCE_MAX = 2 * E2E_NONCE_BYTES + 1, /* as hexadecimal text, with its NUL */
+    TEXT_MAX = 256,                      /* a sentence of an Error */
     QUEUE_MESSAGES = 8, /* the longest messages that may wait for one client; more: 1013 */
 };
 
@@ -149,18 +150,32 @@ static void on_private(struct client *client, const struct json_object *message)
     }
 }
 
+static void say_keys(struct client *client, const struct room_card *card,
+                     const struct json_object *message)
+{
+    char identity[2 * E2E_KEY_BYTES + 1], session[2 * E2E_KEY_BYTES + 1];
+    char signature[2 * E2E_SIGNATURE_BYTES + 1], *json;
+    const struct json_keys keys = {identity, session, signature};
+    size_t len = 0;
+    if (card->published) {
+        e2e_hex(identity, card->keys.identity, E2E_KEY_BYTES);
+        e2e_hex(session, card->keys.session, E2E_KEY_BYTES);
+        e2e_hex(signature, card->keys.signature, E2E_SIGNATURE_BYTES);
+    }
+    json = json_user_keys(card->name, card->published ? &keys : NULL, message, &len);
+    say(client, json, len);
+}
+
 static void on_get_keys(struct client *client, const struct json_object *message)
 {
     char target[NAME_MAX_BYTES + 1];
-    size_t len = 0;
+    struct room_card card;
     if (!read_target(client, message, target))
         return;
-    if (!room_has(&client->member, target)) {
+    if (room_look_up(&client->member, target, &card))
+        say_keys(client, &card, message);
+    else
         say_error(client, "unknown_user", "nobody of that name is here", message);
-        return;
-    }
-    char *json = json_user_keys(target, &len);
-    say(client, json, len);
 }
 
 /* What a client that has joined may say. */
@@ -226,21 +241,27 @@ static int receive(struct client *client, int64_t until, struct ws_event *event)
     }
 }
 
-/* Enters the room under a name of `len` bytes. Returns whether it worked; if not, the client was told
- * why. */
-static bool join(struct client *client, const char *name, size_t len, struct room_request *request,
-                 const struct json_object *about)
+/* Checks a name of `len` bytes and copies it to `name`, of NAME_MAX_BYTES + 1. Returns whether it is
+ * allowed; if not, the client was told why. */
+static bool take_name(struct client *client, const char *bytes, size_t len,
+                      const struct json_object *about, char *name)
 {
-    char copy[NAME_MAX_BYTES + 1];
-    const char *why = name_check(name, len);
+    const char *why = name_check(bytes, len);
     if (why) {
         say_error(client, "bad_name", why, about);
         return false;
     }
-    memcpy(copy, name, len);
-    copy[len] = '\0';
+    memcpy(name, bytes, len);
+    name[len] = '\0';
+    return true;
+}
+
+/* Enters the room. Returns whether it worked; if not, the client was told why. */
+static bool join(struct client *client, struct room_request *request,
+                 const struct json_object *about)
+{
+    const char *why;
     request->room = client->room;
-    request->name = copy;
     request->v2 = client->v2;
     const char *code = room_join(&client->member, &client->conn.out, request, &why);
     if (code) {
@@ -275,24 +296,27 @@ static bool check_password(struct client *client, const char *password, size_t l
 /* Way 1, the original's: two text frames, password and name, and one failure ends it. */
 static int join_by_hello(struct client *client, int64_t until)
 {
+    char name[NAME_MAX_BYTES + 1];
     struct ws_event event;
-    struct room_request request = {.epoch = NULL};
+    struct room_request request = {.name = name};
     if (receive(client, until, &event) < 0)
         return -1;
     if (!check_password(client, (const char *)event.payload, event.len, NULL))
         return end_with(client, WS_CODE_POLICY, "wrong password");
     if (receive(client, until, &event) < 0)
         return -1;
-    if (!join(client, (const char *)event.payload, event.len, &request, NULL))
+    if (!take_name(client, (const char *)event.payload, event.len, NULL, name) ||
+        !join(client, &request, NULL))
         return end_with(client, WS_CODE_POLICY, "name refused");
     return 0;
 }
 
-static void say_hello(struct client *client)
+/* Makes up the nonce, which every proof of this connection is bound to. */
+static void say_hello(struct client *client, char nonce[NONCE_MAX])
 {
-    char nonce[2 * NONCE_BYTES + 1], *json = NULL;
+    char *json = NULL;
     size_t len = 0;
-    if (net_random_hex(nonce, NONCE_BYTES))
+    if (net_random_hex(nonce, E2E_NONCE_BYTES))
         json = json_hello(settings->server_name, settings->server_password[0], nonce, &len);
     say(client, json, len);
 }
@@ -319,45 +343,99 @@ static bool read_resume(struct client *client, const struct json_object *message
     return true;
 }
 
-/* One Join. Returns whether the client is in; if not, it was told why. */
-static bool join_by_message(struct client *client, const struct ws_event *event)
+/* Says which of the four fields is missing, or no string. */
+static bool say_claim_missing(struct client *client, const struct json_object *message)
 {
-    char type[8] = "", text[CONFIG_ERROR_MAX] = "", epoch[ROOM_EPOCH_MAX];
-    struct json_object message;
-    struct room_request request = {.epoch = NULL};
-    if (!parse(client, event, &message))
-        return false;
-    const struct json_field *field = json_find(&message, "msgType");
-    if (!is_string(field) || json_string(field, type, sizeof(type)) < 0 || strcmp(type, "Join")) {
-        say_error(client, "unknown_type", "the first message must be a Join", &message);
-        return false;
-    }
-    field = json_find(&message, "Password");
+    static const char *const names[] = {"IdentityKey", "SessionKey", "KeySignature", "Proof"};
+    size_t i = 0;
+    while (is_string(json_find(message, names[i])))
+        i++;
+    say_missing(client, message, names[i]);
+    return false;
+}
+
+/* Reads and checks the keys that a Join publishes, if any: then request->keys points to them. */
+static bool read_claim(struct client *client, const struct json_object *message, const char *nonce,
+                       struct e2e_claim *claim, struct room_request *request)
+{
+    unsigned char bytes[E2E_NONCE_BYTES];
+    const char *wrong = NULL;
+    *claim = (struct e2e_claim){.room = client->room, .name = request->name, .nonce = bytes};
+    enum e2e_found found = e2e_read_claim(message, claim);
+    if (found == E2E_FOUND_NONE)
+        return true;
+    if (found == E2E_FOUND_SOME)
+        return say_claim_missing(client, message);
+    if (found == E2E_FOUND_BAD)
+        wrong = "\"IdentityKey\" and \"SessionKey\" must be 64 lower-case hexadecimal digits, "
+                "\"KeySignature\" and \"Proof\" 128";
+    else if (!e2e_unhex(bytes, sizeof(bytes), nonce) || !e2e_claim_holds(claim))
+        wrong = "the proof is not of this identity key for this nonce, room and name";
+    if (wrong)
+        say_error(client, "bad_proof", wrong, message);
+    request->keys = &claim->keys;
+    return !wrong;
+}
+
+static bool is_join(struct client *client, const struct json_object *message)
+{
+    char type[sizeof("Join")];
+    const struct json_field *field = json_find(message, "msgType");
+    if (is_string(field) && json_string(field, type, sizeof(type)) >= 0 &&
+        strcmp(type, "Join") == 0)
+        return true;
+    say_error(client, "unknown_type", "the first message must be a Join", message);
+    return false;
+}
+
+static bool read_password(struct client *client, const struct json_object *message)
+{
+    char text[CONFIG_ERROR_MAX] = "";
+    const struct json_field *field = json_find(message, "Password");
     long len = field ? json_string(field, text, sizeof(text)) : 0;
-    if (!check_password(client, text, len < 0 ? SIZE_MAX : (size_t)len, &message))
-        return false;
-    field = json_find(&message, "Name");
+    return check_password(client, text, len < 0 ? SIZE_MAX : (size_t)len, message);
+}
+
+static bool read_name(struct client *client, const struct json_object *message, char *name)
+{
+    char text[CONFIG_ERROR_MAX];
+    const struct json_field *field = json_find(message, "Name");
     if (!is_string(field)) {
-        say_missing(client, &message, "Name");
+        say_missing(client, message, "Name");
         return false;
     }
-    len = json_string(field, text, sizeof(text));
-    if (len < 0) { /* far too long, or with U+0000 in it */
-        say_error(client, "bad_name", "a name must have 1 to 32 visible characters", &message);
-        return false;
-    }
-    return read_resume(client, &message, &request, epoch) &&
-           join(client, text, (size_t)len, &request, &message);
+    long len = json_string(field, text, sizeof(text));
+    if (len >= 0)
+        return take_name(client, text, (size_t)len, message, name);
+    /* far too long, or with U+0000 in it */
+    say_error(client, "bad_name", "a name must have 1 to 32 visible characters", message);
+    return false;
+}
+
+/* One Join. Returns whether the client is in; if not, it was told why. The password is looked at first:
+ * who does not know it learns nothing about who is here. */
+static bool join_by_message(struct client *client, const struct ws_event *event, const char *nonce)
+{
+    char name[NAME_MAX_BYTES + 1], epoch[ROOM_EPOCH_MAX];
+    struct json_object message;
+    struct e2e_claim claim;
+    struct room_request request = {.name = name};
+    return parse(client, event, &message) && is_join(client, &message) &&
+           read_password(client, &message) && read_name(client, &message, name) &&
+           read_resume(client, &message, &request, epoch) &&
+           read_claim(client, &message, nonce, &claim, &request) &&
+           join(client, &request, &message);
 }
 
 static int join_by_v2(struct client *client, int64_t until)
 {
+    char nonce[NONCE_MAX];
     struct ws_event event;
-    say_hello(client);
+    say_hello(client, nonce);
     for (int tries = 0; tries < LOGIN_TRIES; tries++) {
         if (receive(client, until, &event) < 0)
             return -1;
-        if (join_by_message(client, &event))
+        if (join_by_message(client, &event, nonce))
             return 0;
     }
     return end_with(client, WS_CODE_POLICY, "too many attempts to join");
@@ -458,6 +536,8 @@ static void log_end(const struct client *client)
     const struct outbox *out = &client->conn.out;
     unsigned long long number = client->entry.number;
     const char *why = client->conn.why ? client->conn.why : client->end_why;
+    if (client->member.replaced)
+        why = "taken over by a newer connection";
     if (out->too_slow)
         log_event(LOG_LEVEL_WARN, "too_slow", "client=%llu behind_bytes=%zu limit_bytes=%zu",
                   number, out->lag, out->lag_limit);

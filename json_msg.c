@@ -719,10 +719,15 @@ char *json_delivered(const struct json_object *about, size_t *len)
     return finish(message, ok, len);
 }
 
-char *json_user_keys(const char *user, size_t *len)
+char *json_user_keys(const char *user, const struct json_keys *keys,
+                     const struct json_object *about, size_t *len)
 {
     cJSON *message = new_message("UserKeys");
-    bool ok = cJSON_AddStringToObject(message, "User", user);
+    bool ok = cJSON_AddStringToObject(message, "User", user) && add_echo(message, about, "Ref");
 
+    if (keys)
+        ok = ok && cJSON_AddStringToObject(message, "IdentityKey", keys->identity) &&
+             cJSON_AddStringToObject(message, "SessionKey", keys->session) &&
+             cJSON_AddStringToObject(message, "KeySignature", keys->signature);
     return finish(message, ok, len);
 }

@@ -106,7 +106,14 @@ char *json_error(const char *code, const char *text, const struct json_object *a
 /* `about` is the PrivateMessage that was delivered, echoed likewise. */
 char *json_delivered(const struct json_object *about, size_t *len);
 
-char *json_user_keys(const char *user, size_t *len);
+/* The keys that a member published, in hexadecimal. */
+struct json_keys {
+    const char *identity, *session, *signature;
+};
+
+/* `keys` is NULL when there are none. `about` is the GetKeys that asked: its Ref is echoed. */
+char *json_user_keys(const char *user, const struct json_keys *keys,
+                     const struct json_object *about, size_t *len);
 
 /* OnlineUsers from `count` names that json_quote made. */
 char *json_online_users(const char *const *quoted, size_t count, size_t *len);

@@ -246,14 +246,24 @@ static struct member *find(struct room *room, char *fold)
     return node ? *(struct member **)node : NULL;
 }
 
-bool room_has(struct member *member, const char *target)
+static void fill_card(struct room_card *card, const struct member *member)
+{
+    memcpy(card->name, member->name, sizeof(card->name));
+    card->published = member->keys;
+    if (member->keys)
+        card->keys = *member->keys;
+}
+
+bool room_look_up(struct member *member, const char *target, struct room_card *card)
 {
     struct room *room = member->room;
     char *fold = name_fold(target, strlen(target));
     if (!fold)
         return false;
     pthread_mutex_lock(&room->names_lock);
-    bool found = find(room, fold) != NULL;
+    const struct member *found = find(room, fold);
+    if (found)
+        fill_card(card, found);
     pthread_mutex_unlock(&room->names_lock);
     free(fold);
     return found;
@@ -359,43 +369,113 @@ static void show_list(struct member *member)
     frame_drop(frame);
 }
 
-/* Takes the name and the place. The names are locked until the welcome is queued, so that no private
- * message comes before it. The member list is locked. */
+/* Puts `after` in the place of `before`, whose fold is the same. The member list and the names are
+ * locked. Cannot fail: there is room for as many as there were. */
+static void swap_member(struct room *room, struct member *before, struct member *after)
+{
+    struct member **node = tfind(before, &room->names, by_fold);
+    *node = after;
+    unlist_member(room, before);
+    list_member(room, after);
+}
+
+/* Takes the name and the place, from the member `old` or (NULL) a new one. The member list and the
+ * names are locked. Returns false, and nothing has changed, when memory is out. */
+static bool take_place(struct member *member, struct member *old)
+{
+    struct room *room = member->room;
+    if (old) {
+        swap_member(room, old, member);
+        return true;
+    }
+    if (!list_member(room, member))
+        return false;
+    if (tsearch(member, &room->names, by_fold))
+        return true;
+    unlist_member(room, member);
+    return false;
+}
+
+/* Gives it back, to `old` if there is one. */
+static void give_place(struct member *member, struct member *old)
+{
+    struct room *room = member->room;
+    if (old) {
+        swap_member(room, member, old);
+        return;
+    }
+    unlist_member(room, member);
+    tdelete(member, &room->names, by_fold);
+}
+
+static bool same_person(const struct member *a, const struct member *b)
+{
+    return a->keys && b->keys &&
+           memcmp(a->keys->identity, b->keys->identity, sizeof(a->keys->identity)) == 0;
+}
+
+/* Settles a newcomer; *old is whose place it took, or NULL. The names are locked until the welcome is
+ * queued, so that no private message comes before it. The member list is locked. */
 static const char *settle_in(struct member *member, const struct room_request *request,
-                             const char **why)
+                             struct member **old, const char **why)
 {
     struct room *room = member->room;
     const char *code = NULL;
     pthread_mutex_lock(&room->names_lock);
-    if (find(room, member->fold)) {
+    *old = find(room, member->fold);
+    if (*old && !same_person(*old, member)) {
         *why = "somebody of that name is here already";
         code = "name_taken";
-    } else if (!list_member(room, member)) {
-        code = "room_full";
-    } else if (!tsearch(member, &room->names, by_fold)) {
-        unlist_member(room, member);
+    } else if (!take_place(member, *old)) {
         code = "room_full";
     } else if (!welcome(member, request)) {
-        unlist_member(room, member);
-        tdelete(member, &room->names, by_fold);
+        give_place(member, *old);
         code = "room_full";
     }
     pthread_mutex_unlock(&room->names_lock);
     return code;
 }
 
+/* Ends the connection of a member that is on no list any more. The member list is locked: until it is
+ * let go that member's thread cannot leave, and its outbox stays. */
+static void dismiss(struct member *old)
+{
+    old->replaced = true;
+    outbox_detach(old->out); /* waits for whoever found it by its name before */
+    outbox_close(old->out, WS_CODE_TAKEN_OVER, "taken over by a newer connection");
+}
+
 static const char *join_room(struct member *member, const struct room_request *request,
                              const char **why)
 {
     struct room *room = member->room;
+    struct member *old;
     pthread_mutex_lock(&room->members_lock);
-    const char *code = settle_in(member, request, why);
+    const char *code = settle_in(member, request, &old, why);
+    if (!code && old)
+        dismiss(old);
     if (!code && !changed(room, member))
         show_list(member);
     pthread_mutex_unlock(&room->members_lock);
     if (code)
         pump_until_quiet(room);
     return code;
+}
+
+/* Notes who it is. Returns false when memory is out. */
+static bool introduce(struct member *member, const struct room_request *request)
+{
+    snprintf(member->name, sizeof(member->name), "%s", request->name);
+    member->fold = name_fold(member->name, strlen(member->name));
+    member->quoted = json_quote(member->name);
+    if (!member->fold || !member->quoted)
+        return false;
+    if (!request->keys)
+        return true;
+    member->keys = malloc(sizeof(*member->keys));
+    if (member->keys)
+        *member->keys = *request->keys;
+    return member->keys;
 }
 
 const char *room_join(struct member *member, struct outbox *out, const struct room_request *request,
@@ -408,10 +488,7 @@ const char *room_join(struct member *member, struct outbox *out, const struct ro
         *why = "the server is shutting down";
         return "shutting_down";
     }
-    snprintf(member->name, sizeof(member->name), "%s", request->name);
-    member->fold = name_fold(member->name, strlen(member->name));
-    member->quoted = json_quote(member->name);
-    if (!member->fold || !member->quoted)
+    if (!introduce(member, request))
         return code;
     member->room = enter(request->room, &code, why);
     return member->room ? join_room(member, request, why) : code;
@@ -419,16 +496,24 @@ const char *room_join(struct member *member, struct outbox *out, const struct ro
 
 /* ---- Leaving ---- */
 
-void room_leave(struct member *member)
+/* Takes a member off all lists. The member list is locked. */
+static void withdraw(struct member *member)
 {
     struct room *room = member->room;
-    pthread_mutex_lock(&room->members_lock);
     pthread_mutex_lock(&room->names_lock);
     tdelete(member, &room->names, by_fold);
     pthread_mutex_unlock(&room->names_lock);
     outbox_detach(member->out); /* waits for whoever found it by its name before */
     unlist_member(room, member);
     changed(room, member);
+}
+
+void room_leave(struct member *member)
+{
+    struct room *room = member->room;
+    pthread_mutex_lock(&room->members_lock);
+    if (!member->replaced)
+        withdraw(member);
     pthread_mutex_unlock(&room->members_lock);
     pump_until_quiet(room);
 }
@@ -447,6 +532,7 @@ void room_forget(struct member *member)
         quit(room);
     free(member->fold);
     free(member->quoted);
+    free(member->keys);
     *member = (struct member){.presence_due = INT64_MAX};
 }
 

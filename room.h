@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "e2e.h"
 #include "json_msg.h"
 #include "name.h"
 #include "outbox.h"
@@ -33,6 +34,8 @@ struct member {
     struct room *room;             /* [t] NULL: in none */
     char name[NAME_MAX_BYTES + 1]; /* [I] as it was given */
     char *fold, *quoted;           /* [I] name_fold and json_quote of it */
+    struct e2e_keys *keys;         /* [I] what it publishes; NULL: nothing */
+    bool replaced;                 /* [2] a newer connection has taken its place */
     int64_t presence_due;          /* [t] when this thread owes the room a list; INT64_MAX: never */
 };
 
@@ -42,6 +45,7 @@ struct room_request {
     bool v2;           /* welcome it with Joined and history, not with ServerName alone */
     const char *epoch; /* NULL, or resume after the Id `after` of this epoch */
     uint64_t after;
+    const struct e2e_keys *keys; /* NULL: it publishes none; else its proof was checked */
 };
 
 /* Readies the main room. `config` outlives the rooms. Returns 0, or -1 when memory is out. */
@@ -53,12 +57,15 @@ void rooms_stop(void);
 /* Frees the main room, when nobody is in it any more. */
 void rooms_fini(void);
 
-/* Enters a room, making it if need be, and queues the welcome; room_pump sends it. Returns NULL and
- * fills *member, or the code of an Error (see docs/PROTOCOL.md) with *why for people. */
+/* Enters a room, making it if need be, and queues the welcome; room_pump sends it. Takes the place of
+ * a member of that name if it has the same identity key: that one's connection is closed with
+ * WS_CODE_TAKEN_OVER. Returns NULL and fills *member, or the code of an Error (see docs/PROTOCOL.md)
+ * with *why for people. */
 const char *room_join(struct member *member, struct outbox *out, const struct room_request *request,
                       const char **why);
 
-/* Leaves: when it returns, no other thread knows the member or its outbox. */
+/* Leaves, unless its place was taken: when it returns, no other thread knows the member or its
+ * outbox. */
 void room_leave(struct member *member);
 
 /* The last of it, when nothing is said to the client any more: pays what member->presence_due owes (waits until
@@ -72,8 +79,16 @@ bool room_broadcast(struct member *member, const struct json_object *message);
 const char *room_private(struct member *member, const char *target,
                          const struct json_object *message);
 
-/* Whether somebody of that name is in the member's room. */
-bool room_has(struct member *member, const char *target);
+/* What others may know of a member. */
+struct room_card {
+    char name[NAME_MAX_BYTES + 1]; /* as it was given */
+    bool published;                /* it has keys */
+    struct e2e_keys keys;
+};
+
+/* Looks up who is in the member's room under a name, in any spelling. Returns false when nobody is, or
+ * memory is out. */
+bool room_look_up(struct member *member, const char *target, struct room_card *card);
 
 /* One round: moves every member to the end of the ring. If another thread is at it, that one
  * carries on and this one has nothing to do. Returns whether the room needs another round: then

@@ -30,7 +30,8 @@ enum ws_code {
     WS_CODE_BAD_UTF8 = 1007,
     WS_CODE_POLICY = 1008,
     WS_CODE_TOO_BIG = 1009,
-    WS_CODE_TRY_LATER = 1013, /* IANA registry: too slow, or the server is full */
+    WS_CODE_TRY_LATER = 1013,  /* IANA registry: too slow, or the server is full */
+    WS_CODE_TAKEN_OVER = 4001, /* ours (§7.4.2): the same person came in anew */
 };
 
 enum {

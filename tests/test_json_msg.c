@@ -879,7 +879,18 @@ static char *make_delivered(size_t *len)
 
 static char *make_user_keys(size_t *len)
 {
-    return json_user_keys("bob", len);
+    return json_user_keys("bob", NULL, NULL, len);
+}
+
+static char *make_published_keys(size_t *len)
+{
+    const struct json_keys keys = {"1d", "5e", "51"};
+    struct parsed parsed;
+
+    parse_good(&parsed, about);
+    char *text = json_user_keys("bob", &keys, &parsed.object, len);
+    drop(&parsed);
+    return text;
 }
 
 static char *make_online_users(size_t *len)
@@ -928,6 +939,9 @@ static const struct maker {
     {make_delivered, "{\"msgType\":\"Delivered\",\"TgtUser\":\"b\\u006fb\","
                      "\"Ref\":{\"n\": 9007199254740993}}"},
     {make_user_keys, "{\"msgType\":\"UserKeys\",\"User\":\"bob\"}"},
+    {make_published_keys, "{\"msgType\":\"UserKeys\",\"User\":\"bob\","
+                          "\"Ref\":{\"n\": 9007199254740993},\"IdentityKey\":\"1d\","
+                          "\"SessionKey\":\"5e\",\"KeySignature\":\"51\"}"},
     {make_online_users, "{\"msgType\":\"OnlineUsers\","
                         "\"Users\":[\"ana\",\"b\\\"ob\",\"\xC3\xA9\"]}"},
     {make_nobody_online, "{\"msgType\":\"OnlineUsers\",\"Users\":[]}"},
