@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """The Keys section of docs/PROTOCOL.md once more, in Python, for the tests to compare with.
 
-It shares nothing with e2e.c and hpke.c but the page: the primitives are those of `cryptography`, and
-HPKE (RFC 9180, base mode, single-shot) is put together here of HMAC and AES-GCM. Run by itself it
-prints tests/vectors/private-message.json.
+It shares nothing with e2e.c and hpke.c but the page: the primitives are those of `cryptography`,
+and HPKE (RFC 9180, base mode, single-shot) is put together here of HMAC and AES-GCM. Run by itself
+it prints tests/vectors/private-message.json.
 """
 import hashlib
 import hmac
