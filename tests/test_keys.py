@@ -316,29 +316,24 @@ async def test_takeover_of_a_client_that_does_not_read(server):
     assert (await new.message())["text"] == "are you back"
 
 
-async def speak(peer, counts):
-    """Says numbers until it is cancelled."""
-    while True:
-        await peer.ask("Broadcast", text=f"number {next(counts)}")
-
-
 @scenario
 async def test_a_hundred_takeovers_in_a_row(server):
     """While somebody talks: each newcomer goes on behind what the one before has read."""
     ana, bob = Person("ana"), await join(server, "bob")
-    talking = asyncio.create_task(speak(bob, itertools.count()))
-    peer, seen = await join_as(server, ana), []
-    seen.append(peer.joined["LastId"])
-    for _ in range(100):
+    peer, seen = await join_as(server, ana), [0]
+    for number in range(100):
         resume = {"Epoch": peer.joined["Epoch"], "After": seen[-1]}
-        newer = await join_as(server, again(ana), Resume=resume)
+        newer, *_ = await asyncio.gather(
+            join_as(server, again(ana), Resume=resume),
+            *(bob.send("Broadcast", text=f"{number} of a hundred") for _ in range(3)),
+        )
         assert newer.joined["Resumed"]
         seen += [message["Id"] for message in newer.history]
-        seen.append((await newer.message())["Id"])
+        while seen[-1] < 3 * number + 3 * (number % 2):  # all, or all but those of this round
+            seen.append((await newer.message())["Id"])
         await taken_over(peer)
         peer = newer
-    await end(talking)
-    assert seen == list(range(seen[0], seen[0] + len(seen))) and len(seen) > 100
+    assert seen == list(range(301))
 
 
 @scenario
@@ -376,8 +371,8 @@ async def settled(tasks, count):
 
 
 async def write_to(peer, name, counts):
-    """Private messages until it is cancelled; counts what came of them."""
-    for number in itertools.count():
+    """A few private messages; counts what came of them."""
+    for number in range(5):
         await peer.send("PrivateMessage", TgtUser=name, text=f"private {number}", Ref=number)
         answer = await peer.message()
         counts[answer.get("Code", answer["msgType"])] += 1
@@ -391,13 +386,19 @@ async def test_private_messages_find_whoever_takes_over(server):
     peer = await join_as(server, ana)
     writers = [await join(server, f"writer {number}") for number in range(3)]
     counts = dict.fromkeys(("Delivered", "unknown_user"), 0)
-    tasks = [asyncio.create_task(write_to(writer, "ana", counts)) for writer in writers]
     for _ in range(30):
-        before, peer = peer, await join_as(server, again(ana))
-        await taken_over(before)
-    for task in tasks:
-        await end(task)
-    assert counts["Delivered"] > 30 and counts["unknown_user"] == 0
+        letters = (write_to(writer, "ana", counts) for writer in writers)
+        newer, *_ = await asyncio.gather(join_as(server, again(ana)), *letters)
+        await taken_over(peer)
+        peer = newer
+    assert counts == {"Delivered": 30 * 3 * 5, "unknown_user": 0}
+
+
+async def leave(peer, abruptly):
+    if abruptly:
+        peer.socket.transport.abort()
+    else:
+        await peer.close()
 
 
 @scenario
@@ -405,18 +406,12 @@ async def test_takeover_against_leaving(server):
     """The ghost goes by itself at the moment at which it is replaced."""
     ana, bob = Person("ana"), await join(server, "bob")
     counts = dict.fromkeys(("Delivered", "unknown_user"), 0)
-    writing = asyncio.create_task(write_to(bob, "ana", counts))
     peer = await join_as(server, ana)
-    for number in range(60):
-        goodbye = peer.socket.transport.abort if number % 2 else peer.socket.close
-        newer = asyncio.create_task(join_as(server, again(ana)))
-        await asyncio.sleep(0)  # lets it begin
-        parted = goodbye()
-        if parted:
-            await parted
-        peer = await newer
-    await end(writing)
-    assert counts["Delivered"] > 0
+    for number in range(40):
+        peer, *_ = await asyncio.gather(
+            join_as(server, again(ana)), leave(peer, number % 2), write_to(bob, "ana", counts)
+        )
+    assert counts["Delivered"] > 0 and sum(counts.values()) == 40 * 5
     await peer.close()
     while bob.users != ["bob"]:
         await bob.next()

@@ -32,6 +32,8 @@ from helpers import (
     request,
     scenario,
 )
+from sealing import Person
+from test_keys import again, join_as, taken_over
 
 LOAD = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
 FOUND = 99  # exit status of valgrind when it has something to report
@@ -94,6 +96,21 @@ async def talk(server, ana, bob):
     assert len((await bob.message())["text"]) == len((await ana.message())["text"]) == 60000
 
 
+async def replace(server, ana):
+    """Somebody with keys takes over from the ghost, while private messages come for either."""
+    fay = Person("fay")
+    old = await join_as(server, fay)
+    for number in range(3):
+        await ana.send("PrivateMessage", TgtUser="fay", text=f"for one of the two, {number}")
+        new = await join_as(server, again(fay))
+        await taken_over(old)
+        await ana.send("GetKeys", TgtUser="fay")
+        old = new
+    for _ in range(3):
+        assert (await ana.message())["User"] == "fay"
+    await old.close()
+
+
 async def come_and_go(server, ana, bob):
     """Late joins with history and by resuming, another room, a proper leave."""
     cleo = await join(server, "cleo")
@@ -130,6 +147,7 @@ async def dialogue(server):
     ana, bob = await join(server, "ana"), await join_original(server, "bob")
     await talk(server, ana, bob)
     await come_and_go(server, ana, bob)
+    await replace(server, ana)
     misbehave(server)
     await ana.presence("ana", "bob")
     strangers = [Raw(server, tls=False) for _ in range(8)]
