@@ -301,6 +301,35 @@ async def join_original(server, name, path="/", password=PASSWORD):
     return peer
 
 
+async def greeted(server, path="/"):
+    """A client that has read its Hello; `nonce` is what it said."""
+    peer = await Peer.open(server, path)
+    peer.nonce = (await peer.next())["Nonce"]
+    return peer
+
+
+async def try_join(peer, person, **fields):
+    """Sends a Join with the person's keys, some of them changed or (None) left out."""
+    join = {"Name": person.name, "Password": PASSWORD, **person.claim(peer.nonce), **fields}
+    await peer.send("Join", **{name: value for name, value in join.items() if value is not None})
+
+
+async def join_as(server, person, **fields):
+    """A member that came in with keys, and has read everything up to its first OnlineUsers."""
+    peer = await greeted(server, f"/rooms/{person.room}" if person.room else "/")
+    await try_join(peer, person, **fields)
+    peer.joined = await peer.message()
+    assert peer.joined["msgType"] == "Joined", peer.joined
+    while (message := await peer.next())["msgType"] != "OnlineUsers":
+        peer.history.append(message)
+    return peer
+
+
+async def taken_over(peer):
+    code, reason = await peer.closed()
+    assert (code, reason) == (4001, "taken over by a newer connection")
+
+
 # ---- A bare socket -------------------------------------------------------------------------------
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA

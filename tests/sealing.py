@@ -94,6 +94,10 @@ class Person:
         self.identity = identity or Ed25519PrivateKey.generate()
         self.session = session or X25519PrivateKey.generate()
 
+    def again(self):
+        """The same person on a new connection, with a session key of its own."""
+        return Person(self.name, self.room, self.identity)
+
     def keys(self):
         session = raw(self.session.public_key())
         place = self.room.encode() + b"\0" + self.name.encode() + b"\0"

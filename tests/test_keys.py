@@ -18,9 +18,13 @@ from helpers import (
     PATIENCE,
     ROOT,
     Peer,
+    greeted,
     join,
+    join_as,
     join_original,
     scenario,
+    taken_over,
+    try_join,
     wait_until,
 )
 from sealing import Person
@@ -36,40 +40,6 @@ NO_LIMITS = {
 @pytest.fixture
 def server(serve, tls):
     return serve(SSL=tls, **NO_LIMITS)
-
-
-async def greeted(server, path="/"):
-    """A client that has read its Hello; `nonce` is what it said."""
-    peer = await Peer.open(server, path)
-    peer.nonce = (await peer.next())["Nonce"]
-    return peer
-
-
-async def try_join(peer, person, **fields):
-    """Sends a Join with the person's keys, some of them changed or (None) left out."""
-    join = {"Name": person.name, "Password": PASSWORD, **person.claim(peer.nonce), **fields}
-    await peer.send("Join", **{name: value for name, value in join.items() if value is not None})
-
-
-async def join_as(server, person, **fields):
-    """A member that came in with keys, and has read everything up to its first OnlineUsers."""
-    peer = await greeted(server, f"/rooms/{person.room}" if person.room else "/")
-    await try_join(peer, person, **fields)
-    peer.joined = await peer.message()
-    assert peer.joined["msgType"] == "Joined", peer.joined
-    while (message := await peer.next())["msgType"] != "OnlineUsers":
-        peer.history.append(message)
-    return peer
-
-
-def again(person):
-    """The same person on a new connection, with a session key of its own."""
-    return Person(person.name, person.room, person.identity)
-
-
-async def taken_over(peer):
-    code, reason = await peer.closed()
-    assert (code, reason) == (4001, "taken over by a newer connection")
 
 
 def flip(digits):
@@ -299,7 +269,7 @@ async def test_takeover_is_published_again(server):
     await join_as(server, ana)
     await bob.presence("ana", "bob")
     for _ in range(3):
-        await join_as(server, again(ana))
+        await join_as(server, ana.again())
         assert await bob.next() == {"msgType": "OnlineUsers", "Users": ["ana", "bob"]}
 
 
@@ -311,7 +281,7 @@ async def test_takeover_of_a_client_that_does_not_read(server):
     ghost.socket.transport.pause_reading()
     for number in range(20):
         await bob.ask("Broadcast", text=f"{number} " + "x" * 50000)
-    new = await join_as(server, again(ana))
+    new = await join_as(server, ana.again())
     await bob.send("PrivateMessage", TgtUser="ana", text="are you back")
     assert (await new.message())["text"] == "are you back"
 
@@ -324,7 +294,7 @@ async def test_a_hundred_takeovers_in_a_row(server):
     for number in range(100):
         resume = {"Epoch": peer.joined["Epoch"], "After": seen[-1]}
         newer, *_ = await asyncio.gather(
-            join_as(server, again(ana), Resume=resume),
+            join_as(server, ana.again(), Resume=resume),
             *(bob.send("Broadcast", text=f"{number} of a hundred") for _ in range(3)),
         )
         assert newer.joined["Resumed"]
@@ -340,7 +310,7 @@ async def test_a_hundred_takeovers_in_a_row(server):
 async def test_twenty_takeovers_at_once(server):
     """One of them is left, and the room is whole."""
     ana, bob = Person("ana"), await join(server, "bob")
-    peers = await asyncio.gather(*(join_as(server, again(ana)) for _ in range(20)))
+    peers = await asyncio.gather(*(join_as(server, ana.again()) for _ in range(20)))
     endings = [asyncio.create_task(peer.closed()) for peer in peers]
     codes = [code for code, _ in await settled(endings, 19)]
     (left,) = (task for task in endings if not task.done())
@@ -388,7 +358,7 @@ async def test_private_messages_find_whoever_takes_over(server):
     counts = dict.fromkeys(("Delivered", "unknown_user"), 0)
     for _ in range(30):
         letters = (write_to(writer, "ana", counts) for writer in writers)
-        newer, *_ = await asyncio.gather(join_as(server, again(ana)), *letters)
+        newer, *_ = await asyncio.gather(join_as(server, ana.again()), *letters)
         await taken_over(peer)
         peer = newer
     assert counts == {"Delivered": 30 * 3 * 5, "unknown_user": 0}
@@ -409,7 +379,7 @@ async def test_takeover_against_leaving(server):
     peer = await join_as(server, ana)
     for number in range(40):
         peer, *_ = await asyncio.gather(
-            join_as(server, again(ana)), leave(peer, number % 2), write_to(bob, "ana", counts)
+            join_as(server, ana.again()), leave(peer, number % 2), write_to(bob, "ana", counts)
         )
     assert counts["Delivered"] > 0 and sum(counts.values()) == 40 * 5
     await peer.close()
@@ -424,7 +394,7 @@ async def test_a_room_of_one_is_taken_over(server):
     old = await join_as(server, ana)
     await old.ask("Broadcast", text="before")
     for _ in range(5):
-        new = await join_as(server, again(ana), Resume={"Epoch": old.joined["Epoch"], "After": 0})
+        new = await join_as(server, ana.again(), Resume={"Epoch": old.joined["Epoch"], "After": 0})
         assert new.joined["Resumed"] and len(new.history) == 1
         await taken_over(old)
         old = new

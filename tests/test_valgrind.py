@@ -28,12 +28,13 @@ from helpers import (
     Raw,
     frame,
     join,
+    join_as,
     join_original,
     request,
     scenario,
+    taken_over,
 )
 from sealing import Person
-from test_keys import again, join_as, taken_over
 
 LOAD = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
 FOUND = 99  # exit status of valgrind when it has something to report
@@ -102,7 +103,7 @@ async def replace(server, ana):
     old = await join_as(server, fay)
     for number in range(3):
         await ana.send("PrivateMessage", TgtUser="fay", text=f"for one of the two, {number}")
-        new = await join_as(server, again(fay))
+        new = await join_as(server, fay.again())
         await taken_over(old)
         await ana.send("GetKeys", TgtUser="fay")
         old = new
