@@ -14,10 +14,13 @@ import pytest
 
 import sealing
 from helpers import (
+    CLOSE,
     PASSWORD,
     PATIENCE,
     ROOT,
+    TEXT,
     Peer,
+    Raw,
     greeted,
     join,
     join_as,
@@ -284,6 +287,42 @@ async def test_takeover_of_a_client_that_does_not_read(server):
     new = await join_as(server, ana.again())
     await bob.send("PrivateMessage", TgtUser="ana", text="are you back")
     assert (await new.message())["text"] == "are you back"
+
+
+def join_and_read_no_more(server, person):
+    """A bare socket that came in with keys."""
+    raw = Raw(server, receive_buffer=4096)
+    raw.upgrade()
+    claim = person.claim(raw.message()["Nonce"])
+    raw.send_text(
+        json.dumps({"msgType": "Join", "Name": person.name, "Password": PASSWORD, **claim})
+    )
+    assert raw.message()["msgType"] == "Joined"
+    return raw
+
+
+@scenario
+async def test_a_ghost_that_reads_again(serve, tls):
+    """It finds the room as it was, up to some message, and then that it was taken over: what was
+    said since, and has overwritten the room's buffer, is none of its business."""
+    server = serve(SSL=tls, room_buffer_bytes=16 << 20, **NO_LIMITS)
+    ana, bob = Person("ana"), await join(server, "bob")
+    with join_and_read_no_more(server, ana) as ghost:
+        for _ in range(100):
+            await bob.ask("Broadcast", text="x" * 60000)
+        new = await join_as(server, ana.again())
+        await new.close()
+        for _ in range(300):
+            await bob.ask("Broadcast", text="y" * 60000)
+        opcode, payload = ghost.next_frame()
+        heard = []
+        while opcode == TEXT:
+            heard.append(json.loads(payload))
+            opcode, payload = ghost.next_frame()
+        assert opcode == CLOSE and int.from_bytes(payload[:2], "big") == 4001
+    told = [message for message in heard if message["msgType"] == "Broadcast"]
+    assert [message["Id"] for message in told] == list(range(1, len(told) + 1))
+    assert len(told) < 100 and {message["text"] for message in told} == {"x" * 60000}
 
 
 @scenario
