@@ -5,7 +5,7 @@
 
 CC      ?= cc
 CFLAGS  ?= -O2 -g
-PKGS     = openssl libcjson libutf8proc
+PKGS     = openssl libcjson libutf8proc libqrencode
 WARN     = -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wstrict-prototypes \
            -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual \
            -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wswitch-enum -Wimplicit-fallthrough
@@ -30,7 +30,8 @@ LOAD    := $(OUT)/load
 LOADERS := $(patsubst bench/%.c,$(OUT)/%.o,$(wildcard bench/load*.c))
 
 # Everything but the program itself: what the tests and the tools are linked with.
-PARTS   := announce cert client config conn e2e hpke host http json_msg log name net outbox page register ring room thread web ws
+PARTS   := announce ca cert client config conn e2e host hpke http json_msg log name net outbox page pem \
+           qr register ring room thread trust web ws
 OBJECTS := $(PARTS:%=$(OUT)/%.o)
 UNITS   := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/test_*.c))
 CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)

@@ -1,387 +1,123 @@
 /* SPDX-License-Identifier: MIT
  *
- * cert.c - makes the first start's key and certificate, and checks those that are there.
+ * cert.c - sees to it that there is a certificate: makes the first one, issues it anew in time, and
+ * checks what is there.
  *
- * Made: an ECDSA key on P-256 (RFC 8422 §5.1.1) and a certificate (RFC 5280) that it signs itself,
- * for this host under every name and address it has now. What was made is then read back and
- * checked like anything a user gave, so there is one way to the fingerprint.
+ * A first start makes an authority (ca.h) and has it sign a certificate; a later one has it signed
+ * again when this host has got another name or address, or when it ends soon. Whoever trusted the
+ * authority once need not do so again. The key stays the same, so only one file changes, and that
+ * by rename(2): there never is half a pair. What a user gave is never written to.
  *
- * The key is in no file that others could open, not even for a moment: the file is created with
- * its final mode, and only if nothing had that name. If the certificate cannot be written after
- * it, the key is taken away again, for one of the two alone is a mistake at the next start.
+ * If a certificate cannot be written after its key, the key is taken away again, for one of the two
+ * alone is a mistake at the next start.
  *
- * Left to others: whether browsers trust the certificate; how it is used (net.c, the only file
- * that knows OpenSSL's SSL). A key with a passphrase is refused: nobody is there to be asked.
+ * Left to others: what stands in the certificates (ca.c); the files (pem.c); how they are used
+ * (net.c, the only file that knows OpenSSL's SSL).
  *
  * Called at start-up only, from the main thread; takes no locks.
  */
 #include "cert.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <openssl/bn.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
+#include <openssl/x509.h>
+
+#include "ca.h"
+#include "log.h"
+#include "pem.h"
+
+#define CA_CERT "ragnarok-ca.crt" /* beside SSL_Cert */
+#define CA_KEY  "ragnarok-ca.pem"
 
 enum {
-    VALID_DAYS = 397,   /* some phones refuse certificates that are valid for longer */
-    DAYS_BEFORE = 1,    /* of them already over: clocks differ */
-    SERIAL_BITS = 127,  /* 16 bytes without a sign bit (RFC 5280 §4.1.2.2 allows 20) */
-    NAMES_MAX = 64,     /* names and addresses in the certificate; further ones are left out */
-    HOST_MAX = 253 + 1, /* a host name (RFC 1035 §2.3.4) with its NUL; a longer one is left out */
-    DATE_MAX = 32,      /* "2026-01-31 12:00:00 UTC" */
-    DAY_SECONDS = 86400,
+    DATE_MAX = 32, /* "2026-01-31 12:00:00 UTC" */
 };
 
-/* ---- The names of this host ----------------------------------------------------------------- */
+/* A certificate and its key, each in a file. What was read or made is freed with the rest. */
+struct pair {
+    struct pem_file cert_file, key_file;
+    X509 *cert;    /* NULL: not read */
+    EVP_PKEY *key; /* likewise */
+};
 
-/* The bytes of the address that `text` is: 4, 16, or 0 when it is none. */
-static int parse_address(const char *text, unsigned char out[16])
+/* The server's pair and the authority's. */
+struct files {
+    const struct config *config;
+    struct pair server, ca;
+};
+
+/* ---- Which files ----------------------------------------------------------------------------- */
+
+/* The path of `name` in the folder of the file at `path`. The caller frees it; NULL: no memory. */
+static char *beside(const char *path, const char *name)
 {
-    if (inet_pton(AF_INET, text, out) == 1)
-        return 4;
-    return inet_pton(AF_INET6, text, out) == 1 ? 16 : 0;
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash - path) + 1 : 0;
+    char *out;
+    return asprintf(&out, "%.*s%s", folder, path, name) < 0 ? NULL : out;
 }
 
-static bool is_host_name(const char *text)
+/* Names the four files. Ended with close_files, also when memory is out (-1). */
+static int open_files(struct files *files, const struct config *config, char *error)
 {
-    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
-    return len > 0 && len < HOST_MAX && text[len] == '\0';
-}
-
-/* `text` as an IP address or DNS name (RFC 5280 §4.2.1.6); NULL when memory is out. */
-static GENERAL_NAME *new_name(const char *text)
-{
-    unsigned char address[16];
-    int len = parse_address(text, address);
-    GENERAL_NAME *name = GENERAL_NAME_new();
-    ASN1_STRING *value = ASN1_STRING_type_new(len > 0 ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING);
-    const void *bytes = len > 0 ? (const void *)address : text;
-    if (!name || !value || !ASN1_STRING_set(value, bytes, len > 0 ? len : (int)strlen(text))) {
-        GENERAL_NAME_free(name);
-        ASN1_STRING_free(value);
-        return NULL;
-    }
-    GENERAL_NAME_set0_value(name, len > 0 ? GEN_IPADD : GEN_DNS, value);
-    return name;
-}
-
-static bool has_name(GENERAL_NAMES *names, GENERAL_NAME *name)
-{
-    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
-        if (GENERAL_NAME_cmp(sk_GENERAL_NAME_value(names, i), name) == 0)
-            return true;
-    return false;
-}
-
-/* Adds an address or name, once. What cannot stand in a certificate is left out, and so is what
- * goes beyond NAMES_MAX. Returns false when memory is out. */
-static bool add_name(GENERAL_NAMES *names, const char *text)
-{
-    unsigned char address[16];
-    if (sk_GENERAL_NAME_num(names) >= NAMES_MAX)
-        return true;
-    if (parse_address(text, address) == 0 && !is_host_name(text))
-        return true;
-    GENERAL_NAME *name = new_name(text);
-    if (!name)
-        return false;
-    if (has_name(names, name)) {
-        GENERAL_NAME_free(name);
-        return true;
-    }
-    if (sk_GENERAL_NAME_push(names, name) > 0)
-        return true;
-    GENERAL_NAME_free(name);
-    return false;
-}
-
-/* server_ip, unless it only says "all addresses". */
-static bool add_server(GENERAL_NAMES *names, const char *server_ip)
-{
-    static const unsigned char none[16];
-    unsigned char address[16];
-    int len = parse_address(server_ip, address);
-    if (len > 0 && memcmp(address, none, (size_t)len) == 0)
-        return true;
-    return add_name(names, server_ip);
-}
-
-/* The host's name, and the one under which its neighbours find it (RFC 6762 §3). */
-static bool add_host(GENERAL_NAMES *names)
-{
-    char host[HOST_MAX] = "", local[HOST_MAX + 8];
-    if (gethostname(host, sizeof(host) - 1) < 0 || host[0] == '\0')
-        return true;
-    snprintf(local, sizeof(local), "%.*s.local", (int)strcspn(host, "."), host);
-    return add_name(names, host) && add_name(names, local);
-}
-
-/* Writes an address of this host; false when it is one that no other host can use (RFC 3927,
- * RFC 4291 §2.5.6) or none at all. */
-static bool write_address(char out[INET6_ADDRSTRLEN], const struct sockaddr *address)
-{
-    if (address && address->sa_family == AF_INET) {
-        const struct in_addr *in = &((const struct sockaddr_in *)(const void *)address)->sin_addr;
-        bool link_local = ntohl(in->s_addr) >> 16 == 0xA9FE; /* 169.254.0.0/16 */
-        return !link_local && inet_ntop(AF_INET, in, out, INET6_ADDRSTRLEN);
-    }
-    if (address && address->sa_family == AF_INET6) {
-        const struct in6_addr *in =
-            &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-        return !IN6_IS_ADDR_LINKLOCAL(in) && inet_ntop(AF_INET6, in, out, INET6_ADDRSTRLEN);
-    }
-    return false;
-}
-
-static bool add_interfaces(GENERAL_NAMES *names)
-{
-    struct ifaddrs *interfaces;
-    char text[INET6_ADDRSTRLEN];
-    bool ok = true;
-    /* Without the list the certificate is good for fewer addresses, which is better than none. */
-    if (getifaddrs(&interfaces) < 0)
-        return true;
-    for (const struct ifaddrs *i = interfaces; i && ok; i = i->ifa_next)
-        if (write_address(text, i->ifa_addr))
-            ok = add_name(names, text);
-    freeifaddrs(interfaces);
-    return ok;
-}
-
-/* ---- Making --------------------------------------------------------------------------------- */
-
-static bool add_names(X509 *cert, const char *server_ip)
-{
-    GENERAL_NAMES *names = GENERAL_NAMES_new();
-    bool ok = names && add_name(names, "localhost") && add_name(names, "127.0.0.1") &&
-              add_name(names, "::1") && add_server(names, server_ip) && add_host(names) &&
-              add_interfaces(names) &&
-              X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) == 1;
-    GENERAL_NAMES_free(names);
-    return ok;
-}
-
-static bool add_extension(X509 *cert, int nid, const char *value)
-{
-    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
-    bool ok = extension && X509_add_ext(cert, extension, -1) == 1;
-    X509_EXTENSION_free(extension);
-    return ok;
-}
-
-/* A number that no other certificate of this issuer has: browsers refuse two with the same. */
-static bool set_serial(X509 *cert)
-{
-    BIGNUM *number = BN_new();
-    bool ok = number && BN_rand(number, SERIAL_BITS, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
-              BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert));
-    BN_free(number);
-    return ok;
-}
-
-/* Subject and issuer: the same, as it is signed by itself. */
-static bool set_subject(X509 *cert)
-{
-    X509_NAME *name = X509_get_subject_name(cert);
-    const unsigned char text[] = "Ragnarok";
-    return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, text, -1, -1, 0) == 1 &&
-           X509_set_issuer_name(cert, name) == 1;
-}
-
-static bool set_dates(X509 *cert)
-{
-    time_t now = time(NULL);
-    return X509_time_adj_ex(X509_getm_notBefore(cert), -DAYS_BEFORE, 0, &now) &&
-           X509_time_adj_ex(X509_getm_notAfter(cert), VALID_DAYS - DAYS_BEFORE, 0, &now);
-}
-
-/* The certificate of `key`, or NULL. */
-static X509 *new_certificate(EVP_PKEY *key, const char *server_ip)
-{
-    X509 *cert = X509_new();
-    if (cert && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
-        set_subject(cert) && set_dates(cert) && X509_set_pubkey(cert, key) == 1 &&
-        add_extension(cert, NID_basic_constraints, "critical,CA:FALSE") &&
-        add_extension(cert, NID_key_usage, "critical,digitalSignature") &&
-        add_extension(cert, NID_ext_key_usage, "serverAuth") && add_names(cert, server_ip) &&
-        X509_sign(cert, key, EVP_sha256()) > 0)
-        return cert;
-    X509_free(cert);
-    return NULL;
-}
-
-static int write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return fsync(fd);
-}
-
-/* Writes a file that was not there before, with `mode` from its first moment. Returns 0, or -1
- * with errno, and then it has left no file behind. */
-static int write_new_file(const char *path, mode_t mode, BIO *pem)
-{
-    char *bytes;
-    long len = BIO_get_mem_data(pem, &bytes);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (fd < 0)
-        return -1;
-    int rc = write_all(fd, bytes, (size_t)len);
-    int saved = errno;
-    if (close(fd) < 0 && rc == 0) {
-        rc = -1;
-        saved = errno;
-    }
-    if (rc < 0)
-        unlink(path);
-    errno = saved;
-    return rc;
-}
-
-static int refuse_write(const struct config *config, const char *key, const char *path, char *error)
-{
-    return config_complain(config, key, error, "cannot make %s: %s", path, strerror(errno));
-}
-
-static int write_pair(const struct config *config, BIO *key, BIO *cert, char *error)
-{
-    if (write_new_file(config->SSL_Key, 0600, key) < 0)
-        return refuse_write(config, "SSL_Key", config->SSL_Key, error);
-    if (write_new_file(config->SSL_Cert, 0644, cert) == 0)
+    files->config = config;
+    files->server = (struct pair){.cert_file = {config, "SSL_Cert", config->SSL_Cert, error},
+                                  .key_file = {config, "SSL_Key", config->SSL_Key, error}};
+    files->ca =
+        (struct pair){.cert_file = {config, "SSL_Cert", beside(config->SSL_Cert, CA_CERT), error},
+                      .key_file = {config, "SSL_Cert", beside(config->SSL_Cert, CA_KEY), error}};
+    if (files->ca.cert_file.path && files->ca.key_file.path)
         return 0;
-    refuse_write(config, "SSL_Cert", config->SSL_Cert, error);
-    unlink(config->SSL_Key);
-    return -1;
+    return config_complain(config, "SSL_Cert", error, "out of memory");
 }
 
-static int refuse_make(const struct config *config, char *error)
+static void free_pair(struct pair *pair)
 {
-    const char *why = ERR_reason_error_string(ERR_peek_error());
-    return config_complain(config, "SSL_Cert", error, "OpenSSL cannot make a certificate: %s",
-                           why ? why : "out of memory");
+    X509_free(pair->cert);
+    EVP_PKEY_free(pair->key);
+    pair->cert = NULL;
+    pair->key = NULL;
 }
 
-/* Makes both files. */
-static int make_pair(const struct config *config, char *error)
+static void close_files(struct files *files)
 {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *cert = key ? new_certificate(key, config->server_ip) : NULL;
-    BIO *key_pem = BIO_new(BIO_s_secmem()), *cert_pem = BIO_new(BIO_s_mem());
-    bool ok = cert && key_pem && cert_pem && PEM_write_bio_X509(cert_pem, cert) == 1 &&
-              PEM_write_bio_PrivateKey(key_pem, key, NULL, NULL, 0, NULL, NULL) == 1;
-    int rc = ok ? write_pair(config, key_pem, cert_pem, error) : refuse_make(config, error);
-    BIO_free(key_pem);
-    BIO_free(cert_pem);
-    X509_free(cert);
-    EVP_PKEY_free(key);
-    return rc;
+    free_pair(&files->server);
+    free_pair(&files->ca);
+    free(files->ca.cert_file.path);
+    free(files->ca.key_file.path);
 }
 
-/* ---- Checking ------------------------------------------------------------------------------- */
-
-/* Opens what `path` leads to, symbolic links included; complains if it is no file to read. */
-static FILE *open_file(const struct config *config, const char *key, const char *path, char *error)
+/* One of the two alone is a mistake. Complains, or returns whether both are `*missing`. */
+static int check_both(const struct pair *pair, bool *missing)
 {
-    struct stat st;
-    /* O_NONBLOCK: a named pipe must not hold up the start. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
-        config_complain(config, key, error, "found a folder or device at %s, allowed is a PEM file",
-                        path);
-        close(fd);
-        return NULL;
-    }
-    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
-    if (file)
-        return file;
-    config_complain(config, key, error, "%s cannot be read: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return NULL;
-}
-
-/* Stands in for OpenSSL's question on the terminal: notes that a passphrase was wanted. */
-static int note_passphrase(char *buffer, int size, int writing, void *wanted)
-{
-    (void)buffer, (void)size, (void)writing;
-    *(bool *)wanted = true;
-    return -1;
-}
-
-/* The first certificate in the file: the server's own; those that vouch for it may follow. */
-static X509 *read_certificate(const struct config *config, char *error)
-{
-    bool encrypted = false;
-    FILE *file = open_file(config, "SSL_Cert", config->SSL_Cert, error);
-    if (!file)
-        return NULL;
-    X509 *cert = PEM_read_X509(file, NULL, note_passphrase, &encrypted);
-    fclose(file);
-    if (!cert)
-        config_complain(config, "SSL_Cert", error,
-                        "found no certificate in %s, allowed is one in PEM form", config->SSL_Cert);
-    return cert;
-}
-
-/* Whoever can read the key can pass for this server. A group may be let in by root alone, as
- * Debian's ssl-cert does; everyone else may not. */
-static bool is_private(const struct stat *st)
-{
-    return (st->st_mode & 077) == 0 || (st->st_uid == 0 && (st->st_mode & 037) == 0);
-}
-
-static int check_private(const struct config *config, FILE *file, char *error)
-{
-    struct stat st;
-    if (fstat(fileno(file), &st) < 0)
-        return config_complain(config, "SSL_Key", error, "%s cannot be read: %s", config->SSL_Key,
-                               strerror(errno));
-    if (is_private(&st))
+    bool no_cert = pem_is_missing(&pair->cert_file), no_key = pem_is_missing(&pair->key_file);
+    const struct pem_file *gone = no_cert ? &pair->cert_file : &pair->key_file;
+    const struct pem_file *there = no_cert ? &pair->key_file : &pair->cert_file;
+    *missing = no_cert && no_key;
+    if (no_cert == no_key)
         return 0;
-    return config_complain(config, "SSL_Key", error,
-                           "found mode %04o on %s, which lets others in, allowed is 0600, or 0640 "
-                           "if root owns it",
-                           (unsigned)st.st_mode & 07777, config->SSL_Key);
+    return pem_complain(gone,
+                        "found no file %s, only %s, allowed is both, or neither to have them "
+                        "made",
+                        gone->path, there->path);
 }
 
-static EVP_PKEY *read_key(const struct config *config, char *error)
+/* ---- Reading and checking ------------------------------------------------------------------- */
+
+/* Reads both; what was read before is let go. */
+static int read_pair(struct pair *pair)
 {
-    bool encrypted = false;
-    FILE *file = open_file(config, "SSL_Key", config->SSL_Key, error);
-    if (!file)
-        return NULL;
-    if (check_private(config, file, error) < 0) {
-        fclose(file);
-        return NULL;
-    }
-    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, note_passphrase, &encrypted);
-    fclose(file);
-    if (!key)
-        config_complain(config, "SSL_Key", error, "found %s in %s, allowed is %s",
-                        encrypted ? "a key with a passphrase" : "no private key", config->SSL_Key,
-                        encrypted ? "one without" : "one in PEM form");
-    return key;
+    free_pair(pair);
+    pair->cert = pem_read_certificate(&pair->cert_file);
+    pair->key = pair->cert ? pem_read_key(&pair->key_file) : NULL;
+    return pair->key ? 0 : -1;
 }
 
 static void write_date(char out[DATE_MAX], const ASN1_TIME *time)
@@ -392,22 +128,23 @@ static void write_date(char out[DATE_MAX], const ASN1_TIME *time)
 }
 
 /* RFC 5280 §4.1.2.5: the certificate holds from the one date to the other. A date that OpenSSL
- * cannot read (its comparison says 0) counts as over. */
-static int check_dates(const struct config *config, const X509 *cert, char *error)
+ * cannot read (its comparison says 0) counts as over. `hint` says what to do then. */
+static int check_dates(const struct pair *pair, const char *hint)
 {
-    const ASN1_TIME *from = X509_get0_notBefore(cert), *until = X509_get0_notAfter(cert);
+    const struct pem_file *file = &pair->cert_file;
+    const ASN1_TIME *from = X509_get0_notBefore(pair->cert),
+                    *until = X509_get0_notAfter(pair->cert);
     bool early = X509_cmp_current_time(from) > 0;
     if (!early && X509_cmp_current_time(from) < 0 && X509_cmp_current_time(until) > 0)
         return 0;
     char first[DATE_MAX], last[DATE_MAX];
     write_date(first, from);
     write_date(last, until);
-    return config_complain(
-        config, "SSL_Cert", error,
-        "found a certificate that %s in %s (valid from %s to %s), allowed is one "
-        "that is valid now%s",
-        early ? "is not valid yet" : "has expired", config->SSL_Cert, first, last,
-        early ? "" : " (if this server made it, delete both files)");
+    return pem_complain(file,
+                        "found a certificate that %s in %s (valid from %s to %s), allowed is one "
+                        "that is valid now%s",
+                        early ? "is not valid yet" : "has expired", file->path, first, last,
+                        early ? "" : hint);
 }
 
 /* SHA-256 of the whole certificate, as browsers show it. */
@@ -422,54 +159,224 @@ static bool write_fingerprint(char out[CERT_FINGERPRINT_MAX], const X509 *cert)
     return true;
 }
 
-static int check_pair(const struct config *config, char *fingerprint, char *error)
+static int check_pair(const struct pair *pair, const char *hint)
 {
-    int rc = -1;
-    X509 *cert = read_certificate(config, error);
-    EVP_PKEY *key = cert ? read_key(config, error) : NULL;
-    if (!key || check_dates(config, cert, error) < 0)
-        goto out;
-    if (X509_check_private_key(cert, key) != 1)
-        config_complain(config, "SSL_Key", error,
-                        "found a key in %s that does not belong to the certificate in %s, allowed "
-                        "is the one it was made with",
-                        config->SSL_Key, config->SSL_Cert);
-    else if (!write_fingerprint(fingerprint, cert))
-        config_complain(config, "SSL_Cert", error, "OpenSSL cannot compute SHA-256");
-    else
-        rc = 0;
-out:
-    EVP_PKEY_free(key);
+    const struct pem_file *file = &pair->key_file;
+    if (check_dates(pair, hint) < 0)
+        return -1;
+    if (X509_check_private_key(pair->cert, pair->key) == 1)
+        return 0;
+    return pem_complain(file,
+                        "found a key in %s that does not belong to the certificate in %s, "
+                        "allowed is the one it was made with",
+                        file->path, pair->cert_file.path);
+}
+
+/* Reads the authority's certificate, if there is one and it issued the server's. Returns 0 and
+ * ca.cert, NULL when it did not; or -1 when it cannot be known. */
+static int read_issuer(struct files *files)
+{
+    struct pair *ca = &files->ca;
+    free_pair(ca);
+    if (pem_is_missing(&ca->cert_file))
+        return 0;
+    ca->cert = pem_read_certificate(&ca->cert_file);
+    if (!ca->cert)
+        return -1;
+    if (!ca_issued(ca->cert, files->server.cert))
+        free_pair(ca);
+    return 0;
+}
+
+/* What it is called in the lists of certificates that people see. */
+static bool write_name(char out[CERT_NAME_MAX], X509 *ca)
+{
+    return X509_NAME_get_text_by_NID(X509_get_subject_name(ca), NID_commonName, out,
+                                     CERT_NAME_MAX) > 0;
+}
+
+/* Says what clients can compare and trust. */
+static int describe(const struct files *files, struct cert *cert)
+{
+    X509 *ca = files->ca.cert;
+    bool ok = write_fingerprint(cert->fingerprint, files->server.cert);
+    if (ok && ca) {
+        cert->ca_len = i2d_X509(ca, &cert->ca);
+        ok = cert->ca_len > 0 && write_name(cert->ca_name, ca) &&
+             write_fingerprint(cert->ca_fingerprint, ca);
+    }
+    if (ok)
+        return 0;
+    return pem_complain(&files->server.cert_file, "OpenSSL cannot compute SHA-256");
+}
+
+static int check(struct files *files, struct cert *cert)
+{
+    if (read_pair(&files->server) < 0 ||
+        check_pair(&files->server, " (if this server made it, delete both files)") < 0 ||
+        read_issuer(files) < 0)
+        return -1;
+    return describe(files, cert);
+}
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+static int refuse_make(const struct pem_file *file)
+{
+    const char *why = ERR_reason_error_string(ERR_peek_error());
+    return pem_complain(file, "OpenSSL cannot make a certificate: %s", why ? why : "out of memory");
+}
+
+static int write_pair(const struct pair *pair, BIO *key, BIO *cert)
+{
+    if (pem_write(&pair->key_file, 0600, key) < 0)
+        return -1;
+    if (pem_write(&pair->cert_file, 0644, cert) == 0)
+        return 0;
+    unlink(pair->key_file.path);
+    return -1;
+}
+
+/* The certificate and, unless it is NULL, the one that vouches for it. NULL when memory is out. */
+static BIO *chain(X509 *cert, X509 *ca)
+{
+    BIO *pem = BIO_new(BIO_s_mem());
+    if (pem && PEM_write_bio_X509(pem, cert) == 1 && (!ca || PEM_write_bio_X509(pem, ca) == 1))
+        return pem;
+    BIO_free(pem);
+    return NULL;
+}
+
+/* Writes a pair that was made in memory. */
+static int save_pair(const struct pair *pair, X509 *ca)
+{
+    BIO *cert = pair->cert ? chain(pair->cert, ca) : NULL, *key = BIO_new(BIO_s_secmem());
+    bool ok = cert && key && PEM_write_bio_PrivateKey(key, pair->key, NULL, NULL, 0, NULL, NULL);
+    int rc = ok ? write_pair(pair, key, cert) : refuse_make(&pair->cert_file);
+    BIO_free(key);
+    BIO_free(cert);
+    return rc;
+}
+
+/* Reads the authority that is there, and sees whether it can still sign. */
+static int open_authority(struct pair *ca)
+{
+    if (read_pair(ca) < 0)
+        return -1;
+    return check_pair(ca,
+                      " (if this server made it, delete it, its key, and SSL_Cert and SSL_Key)");
+}
+
+static int make_authority(struct pair *ca)
+{
+    ca->key = EVP_EC_gen("P-256");
+    ca->cert = ca->key ? ca_make(ca->key) : NULL;
+    return save_pair(ca, NULL);
+}
+
+/* Makes the server's pair, and the authority first where there is none yet. */
+static int make_all(struct files *files)
+{
+    struct pair *ca = &files->ca, *server = &files->server;
+    bool no_ca;
+    if (check_both(ca, &no_ca) < 0 || (no_ca ? make_authority(ca) : open_authority(ca)) < 0)
+        return -1;
+    server->key = EVP_EC_gen("P-256");
+    server->cert =
+        server->key ? ca_issue(ca->cert, ca->key, server->key, files->config->server_ip) : NULL;
+    return save_pair(server, ca->cert);
+}
+
+/* ---- Issuing anew ---------------------------------------------------------------------------- */
+
+/* Whether it is ours to issue anew, and time to. Whatever is wrong with the files is found out, and
+ * said, by check. A user who keeps the authority's key elsewhere wants no new certificates. */
+static bool is_due(struct files *files)
+{
+    const struct pair *server = &files->server;
+    return read_pair(&files->server) == 0 &&
+           X509_check_private_key(server->cert, server->key) == 1 && read_issuer(files) == 0 &&
+           files->ca.cert && !pem_is_missing(&files->ca.key_file) &&
+           !ca_is_fresh(files->ca.cert, server->cert, files->config->server_ip);
+}
+
+/* Has the server's key certified again. */
+static int issue_anew(struct files *files)
+{
+    struct pair *ca = &files->ca;
+    if (open_authority(ca) < 0)
+        return -1;
+    X509 *cert = ca_issue(ca->cert, ca->key, files->server.key, files->config->server_ip);
+    BIO *pem = cert ? chain(cert, ca->cert) : NULL;
+    int rc =
+        pem ? pem_replace(&files->server.cert_file, pem) : refuse_make(&files->server.cert_file);
+    BIO_free(pem);
     X509_free(cert);
     return rc;
 }
 
-/* ---- Both ----------------------------------------------------------------------------------- */
-
-/* Whether nothing is there. What is there and cannot be looked at is found out on opening it. */
-static bool is_missing(const char *path)
+/* Issues it anew if need be. That it cannot is no reason not to start: the old one may still do. */
+static enum cert_state renew(struct files *files)
 {
-    struct stat st;
-    return stat(path, &st) < 0 && errno == ENOENT;
+    if (!is_due(files))
+        return CERT_FOUND;
+    if (issue_anew(files) == 0)
+        return CERT_RENEWED;
+    log_event(LOG_LEVEL_WARN, "certificate_not_renewed", "why=\"%s\"",
+              files->server.cert_file.error);
+    return CERT_FOUND;
 }
 
-int cert_prepare(const struct config *config, bool *made, char *fingerprint, char *error)
+/* ---- All of it ------------------------------------------------------------------------------- */
+
+/* Looks at the files, and unless `look_only` makes of them what they should be. */
+static int prepare(struct files *files, bool look_only, struct cert *cert)
 {
-    bool no_cert = is_missing(config->SSL_Cert), no_key = is_missing(config->SSL_Key);
-    *made = false;
-    if (no_cert != no_key)
-        return config_complain(
-            config, no_cert ? "SSL_Cert" : "SSL_Key", error,
-            "found no file %s, only %s, allowed is both, or neither to have them made",
-            no_cert ? config->SSL_Cert : config->SSL_Key,
-            no_cert ? config->SSL_Key : config->SSL_Cert);
-    if (no_cert && make_pair(config, error) < 0) {
-        ERR_clear_error();
+    bool missing;
+    enum cert_state state = CERT_FOUND;
+    if (check_both(&files->server, &missing) < 0)
         return -1;
+    if (missing && !look_only) {
+        if (make_all(files) < 0)
+            return -1;
+        state = CERT_MADE;
+    } else if (!look_only) {
+        state = renew(files);
     }
-    int rc = check_pair(config, fingerprint, error);
-    *made = rc == 0 && no_cert;
+    if (check(files, cert) < 0)
+        return -1;
+    cert->state = state;
+    return 0;
+}
+
+static int prepare_files(const struct config *config, bool look_only, struct cert *cert,
+                         char *error)
+{
+    struct files files;
+    *cert = (struct cert){.state = CERT_FOUND};
+    int rc = open_files(&files, config, error);
+    if (rc == 0)
+        rc = prepare(&files, look_only, cert);
+    if (rc < 0)
+        cert_free(cert);
+    close_files(&files);
     /* What OpenSSL noted must not be taken for a fault of the first connection. */
     ERR_clear_error();
     return rc;
+}
+
+int cert_prepare(const struct config *config, struct cert *cert, char *error)
+{
+    return prepare_files(config, false, cert, error);
+}
+
+int cert_check(const struct config *config, struct cert *cert, char *error)
+{
+    return prepare_files(config, true, cert, error);
+}
+
+void cert_free(struct cert *cert)
+{
+    OPENSSL_free(cert->ca);
+    cert->ca = NULL;
 }

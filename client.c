@@ -24,6 +24,7 @@
 #include "log.h"
 #include "name.h"
 #include "page.h"
+#include "qr.h"
 #include "register.h"
 #include "room.h"
 #include "thread.h"
@@ -178,6 +179,29 @@ static void on_get_keys(struct client *client, const struct json_object *message
         say_error(client, "unknown_user", "nobody of that name is here", message);
 }
 
+/* Draws a code for the page to show, so that a link that may hold the password is in no URL. */
+static void on_get_qr(struct client *client, const struct json_object *message)
+{
+    char text[QR_TEXT_MAX + 1];
+    size_t len = 0;
+    int size = 0;
+    const struct json_field *field = json_find(message, "text");
+    if (!is_string(field)) {
+        say_missing(client, message, "text");
+        return;
+    }
+    long bytes = json_string(field, text, sizeof(text));
+    if (bytes <= 0) { /* with U+0000 in it, it is no text that anybody could scan */
+        say_error(client, bytes < 0 ? "too_long" : "missing_field",
+                  "the text of a code must have 1 to 512 bytes, without U+0000", message);
+        return;
+    }
+    char *path = qr_path(text, &size);
+    char *json = path ? json_qr_code(size, path, message, &len) : NULL;
+    free(path);
+    say(client, json, len);
+}
+
 /* What a client that has joined may say. */
 static const struct {
     const char *type;
@@ -186,6 +210,7 @@ static const struct {
     {"Broadcast", on_broadcast},
     {"PrivateMessage", on_private},
     {"GetKeys", on_get_keys},
+    {"GetQr", on_get_qr},
 };
 
 static void hear(struct client *client, const struct ws_event *event)

@@ -731,3 +731,12 @@ char *json_user_keys(const char *user, const struct json_keys *keys,
              cJSON_AddStringToObject(message, "KeySignature", keys->signature);
     return finish(message, ok, len);
 }
+
+char *json_qr_code(int size, const char *path, const struct json_object *about, size_t *len)
+{
+    cJSON *message = new_message("QrCode");
+    bool ok = add_echo(message, about, "Ref") && add_integer(message, "Size", (uint64_t)size) &&
+              cJSON_AddStringToObject(message, "Path", path);
+
+    return finish(message, ok, len);
+}

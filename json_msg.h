@@ -115,6 +115,9 @@ struct json_keys {
 char *json_user_keys(const char *user, const struct json_keys *keys,
                      const struct json_object *about, size_t *len);
 
+/* QrCode: `path` is a code of `size` modules on a side; `about` is the GetQr, whose Ref is echoed. */
+char *json_qr_code(int size, const char *path, const struct json_object *about, size_t *len);
+
 /* OnlineUsers from `count` names that json_quote made. */
 char *json_online_users(const char *const *quoted, size_t count, size_t *len);
 

@@ -46,8 +46,7 @@ struct server {
     struct net_tls *tls;
     int listeners[NET_LISTENERS_MAX];
     int listener_count;
-    bool cert_made;
-    char fingerprint[CERT_FINGERPRINT_MAX];
+    struct cert cert;
     char error[CONFIG_ERROR_MAX];
     pthread_t acceptor;
     atomic_bool stopping;
@@ -136,18 +135,23 @@ static void raise_descriptor_limit(int max_clients)
                   (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
-static int start_tls(struct server *server)
+static int load_tls(struct server *server)
 {
     const struct config *config = &server->config;
     char error[NET_ERROR_MAX];
-    if (!config->SSL)
-        return 0;
-    if (cert_prepare(config, &server->cert_made, server->fingerprint, server->error) < 0)
-        return -1;
     server->tls = net_tls_server(config->SSL_Cert, config->SSL_Key, error);
     if (server->tls)
         return 0;
     return config_complain(config, "SSL_Cert", server->error, "%s: %s", config->SSL_Cert, error);
+}
+
+static int start_tls(struct server *server)
+{
+    if (!server->config.SSL)
+        return 0;
+    if (cert_prepare(&server->config, &server->cert, server->error) < 0)
+        return -1;
+    return load_tls(server);
 }
 
 static int start_listening(struct server *server)
@@ -178,8 +182,9 @@ static int check_only(struct server *server)
     const struct config *config = &server->config;
     bool any =
         config->SSL && (access(config->SSL_Cert, F_OK) == 0 || access(config->SSL_Key, F_OK) == 0);
-    if (any && start_tls(server) < 0)
+    if (any && (cert_check(config, &server->cert, server->error) < 0 || load_tls(server) < 0))
         return -1;
+    cert_free(&server->cert);
     printf("%s is right\n", config->path);
     return 0;
 }
@@ -247,8 +252,7 @@ static int start(struct server *server)
         snprintf(server->error, sizeof(server->error), "ragnarok: out of memory or threads");
         return -1;
     }
-    announce(config, server->listeners[0], server->tls ? server->fingerprint : NULL,
-             server->cert_made);
+    announce(config, server->listeners[0], server->tls ? &server->cert : NULL);
     log_notice("started", "version=" VERSION " port=%d",
               net_port(server->listeners[0]));
     return 0;
@@ -299,6 +303,7 @@ static int run(struct server *server, const char *web_root)
     thread_stop();
     rooms_fini();
     net_tls_free(server->tls);
+    cert_free(&server->cert);
     return 0;
 }
 

@@ -47,7 +47,7 @@ PRESENCE_MS = 50  # for so long peers gather joins, as Ragnarok does, before the
 DESCRIPTORS_ASIDE = 200  # of a process, not for members
 DESCRIPTORS_MAX = 100000  # where there is no limit
 
-LISTENING = re.compile(r"(?:listening on |wss?://)127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"(?:listening on |https?://)127\.0\.0\.1:(\d+)")
 
 
 class Trouble(Exception):

@@ -42,7 +42,7 @@ SETTINGS = {
     "server_password": PASSWORD,
 }
 
-ADDRESS = re.compile(r"wss?://\S+:(\d+)/")
+ADDRESS = re.compile(r"https?://\S+:(\d+)/")
 SANITIZER = re.compile(r"Sanitizer: |runtime error: |ERROR SUMMARY: [1-9]")  # and valgrind's
 SECRET_MIN = 6  # a shorter one may stand in a log line by chance
 

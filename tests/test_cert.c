@@ -33,6 +33,8 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define AT_CERT      "config.json:2:13: SSL_Cert: "
 #define AT_KEY       "config.json:3:12: SSL_Key: "
+#define CA_CERT      "ragnarok-ca.crt"
+#define CA_KEY       "ragnarok-ca.pem"
 
 enum { DAY = 86400, NOBODY = 65534 };
 
@@ -40,8 +42,8 @@ enum { DAY = 86400, NOBODY = 65534 };
 
 static char folder[64];
 static struct config config;
-static char error[CONFIG_ERROR_MAX], fingerprint[CERT_FINGERPRINT_MAX];
-static bool made;
+static char error[CONFIG_ERROR_MAX];
+static struct cert found;
 
 static void load(const char *cert, const char *key, const char *server_ip)
 {
@@ -70,6 +72,7 @@ static int leave_folder(void **state)
 {
     (void)state;
     config_free(&config);
+    cert_free(&found);
     DIR *dir = opendir(".");
     for (struct dirent *entry; dir && (entry = readdir(dir));)
         if (entry->d_name[0] != '.')
@@ -103,18 +106,19 @@ static void write_text(const char *path, const char *text)
 
 static void prepare(void)
 {
-    made = false;
-    if (cert_prepare(&config, &made, fingerprint, error) < 0)
+    cert_free(&found);
+    if (cert_prepare(&config, &found, error) < 0)
         fail_msg("refused: %s", error);
     assert_int_equal(ERR_peek_error(), 0);
 }
 
 static void expect_complaint(const char *complaint)
 {
-    made = true;
-    assert_int_equal(cert_prepare(&config, &made, fingerprint, error), -1);
+    cert_free(&found);
+    assert_int_equal(cert_prepare(&config, &found, error), -1);
     assert_string_equal(error, complaint);
-    assert_false(made);
+    assert_int_equal(found.state, CERT_FOUND);
+    assert_null(found.ca);
     assert_int_equal(ERR_peek_error(), 0);
 }
 
@@ -164,9 +168,9 @@ static void bring_good_pair(void)
     bring_pair(now - 60, now + 60, NULL);
 }
 
-static X509 *read_made(void)
+static X509 *read_certificate(const char *path)
 {
-    FILE *file = fopen(config.SSL_Cert, "r");
+    FILE *file = fopen(path, "r");
     assert_non_null(file);
     X509 *cert = PEM_read_X509(file, NULL, NULL, NULL);
     fclose(file);
@@ -174,14 +178,24 @@ static X509 *read_made(void)
     return cert;
 }
 
-static EVP_PKEY *read_made_key(void)
+static X509 *read_made(void)
 {
-    FILE *file = fopen(config.SSL_Key, "r");
+    return read_certificate(config.SSL_Cert);
+}
+
+static EVP_PKEY *read_key(const char *path)
+{
+    FILE *file = fopen(path, "r");
     assert_non_null(file);
     EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
     fclose(file);
     assert_non_null(key);
     return key;
+}
+
+static EVP_PKEY *read_made_key(void)
+{
+    return read_key(config.SSL_Key);
 }
 
 /* ---- What is made --------------------------------------------------------------------------- */
@@ -192,9 +206,11 @@ static void test_the_files_have_their_modes_whatever_the_umask(void **state)
     mode_t mask = umask(0);
     prepare();
     umask(mask);
-    assert_true(made);
+    assert_int_equal(found.state, CERT_MADE);
     assert_int_equal(mode_of("a.key"), 0600);
     assert_int_equal(mode_of("a.crt"), 0644);
+    assert_int_equal(mode_of(CA_KEY), 0600);
+    assert_int_equal(mode_of(CA_CERT), 0644);
 }
 
 static void test_what_was_made_is_used_again(void **state)
@@ -202,11 +218,11 @@ static void test_what_was_made_is_used_again(void **state)
     char first[CERT_FINGERPRINT_MAX];
     (void)state;
     prepare();
-    assert_true(made);
-    strcpy(first, fingerprint);
+    assert_int_equal(found.state, CERT_MADE);
+    strcpy(first, found.fingerprint);
     prepare();
-    assert_false(made);
-    assert_string_equal(fingerprint, first);
+    assert_int_equal(found.state, CERT_FOUND);
+    assert_string_equal(found.fingerprint, first);
 }
 
 static void test_two_certificates_differ(void **state)
@@ -214,13 +230,13 @@ static void test_two_certificates_differ(void **state)
     char first[CERT_FINGERPRINT_MAX];
     (void)state;
     prepare();
-    strcpy(first, fingerprint);
+    strcpy(first, found.fingerprint);
     X509 *one = read_made();
     assert_int_equal(unlink("a.crt"), 0);
     assert_int_equal(unlink("a.key"), 0);
     prepare();
     X509 *two = read_made();
-    assert_string_not_equal(fingerprint, first);
+    assert_string_not_equal(found.fingerprint, first);
     assert_int_not_equal(ASN1_INTEGER_cmp(X509_get0_serialNumber(one), X509_get0_serialNumber(two)),
                          0);
     X509_free(one);
@@ -240,25 +256,31 @@ static void test_the_fingerprint_is_sha_256_of_the_certificate(void **state)
     for (size_t i = 0; i < 32; i++)
         sprintf(expected + 3 * i, "%02X:", digest[i]);
     expected[95] = '\0';
-    assert_string_equal(fingerprint, expected);
+    assert_string_equal(found.fingerprint, expected);
     OPENSSL_free(der);
     X509_free(cert);
 }
 
-static void test_the_key_is_on_p_256_and_signed_the_certificate(void **state)
+static void test_both_keys_are_on_p_256_and_the_authority_signed(void **state)
 {
     char group[32];
     (void)state;
     prepare();
-    X509 *cert = read_made();
-    EVP_PKEY *key = read_made_key();
+    X509 *ca = read_certificate(CA_CERT), *cert = read_made();
+    EVP_PKEY *ca_key = read_key(CA_KEY), *key = read_made_key();
     assert_int_equal(EVP_PKEY_get_group_name(key, group, sizeof(group), NULL), 1);
     assert_string_equal(group, "prime256v1");
-    assert_int_equal(X509_verify(cert, key), 1);
+    assert_int_equal(EVP_PKEY_get_group_name(ca_key, group, sizeof(group), NULL), 1);
+    assert_string_equal(group, "prime256v1");
+    assert_int_equal(X509_check_private_key(cert, key), 1);
+    assert_int_equal(X509_verify(cert, ca_key), 1);
+    assert_int_equal(X509_verify(ca, ca_key), 1);
     assert_int_equal(X509_get_version(cert), X509_VERSION_3);
-    assert_int_equal(X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)), 0);
+    assert_int_equal(X509_NAME_cmp(X509_get_subject_name(ca), X509_get_issuer_name(cert)), 0);
     EVP_PKEY_free(key);
+    EVP_PKEY_free(ca_key);
     X509_free(cert);
+    X509_free(ca);
 }
 
 static void test_it_is_for_servers_only_rfc5280_4_2_1(void **state)
@@ -332,25 +354,32 @@ static void test_it_names_this_host(void **state)
     X509_free(cert);
 }
 
+/* What is nobody's on the internet and more than one host can use. */
+static bool is_private4(uint32_t bits)
+{
+    return bits >> 24 == 127 || bits >> 24 == 10 || bits >> 20 == 0xAC1 || bits >> 16 == 0xC0A8 ||
+           bits >> 22 == 0x191;
+}
+
 /* Whether the certificate holds for the address of an interface; -1 when that is no IP address. */
-static int check_interface(X509 *cert, const struct sockaddr *address, bool *link_local)
+static int check_interface(X509 *cert, const struct sockaddr *address, bool *wanted)
 {
     if (address && address->sa_family == AF_INET) {
         struct sockaddr_in in;
         memcpy(&in, address, sizeof(in));
-        *link_local = ntohl(in.sin_addr.s_addr) >> 16 == 0xA9FE;
+        *wanted = is_private4(ntohl(in.sin_addr.s_addr));
         return X509_check_ip(cert, (const unsigned char *)&in.sin_addr, 4, 0);
     }
     if (address && address->sa_family == AF_INET6) {
         struct sockaddr_in6 in;
         memcpy(&in, address, sizeof(in));
-        *link_local = IN6_IS_ADDR_LINKLOCAL(&in.sin6_addr);
+        *wanted = IN6_IS_ADDR_LOOPBACK(&in.sin6_addr) || (in.sin6_addr.s6_addr[0] & 0xFE) == 0xFC;
         return X509_check_ip(cert, (const unsigned char *)&in.sin6_addr, 16, 0);
     }
     return -1;
 }
 
-static void test_it_names_all_addresses_but_link_local_ones(void **state)
+static void test_it_names_the_private_addresses_and_no_others(void **state)
 {
     struct ifaddrs *interfaces;
     int checked = 0;
@@ -359,11 +388,11 @@ static void test_it_names_all_addresses_but_link_local_ones(void **state)
     X509 *cert = read_made();
     assert_int_equal(getifaddrs(&interfaces), 0);
     for (struct ifaddrs *i = interfaces; i && checked < 32; i = i->ifa_next) {
-        bool link_local = false;
-        int held = check_interface(cert, i->ifa_addr, &link_local);
+        bool wanted = false;
+        int held = check_interface(cert, i->ifa_addr, &wanted);
         if (held < 0)
             continue;
-        assert_int_equal(held, !link_local);
+        assert_int_equal(held, wanted);
         checked++;
     }
     freeifaddrs(interfaces);
@@ -383,27 +412,42 @@ static int count_names_for(const char *server_ip)
     return count;
 }
 
+static void expect_address(const char *server_ip, int count)
+{
+    assert_int_equal(count_names_for(server_ip), count);
+    X509 *cert = read_made();
+    assert_int_equal(X509_check_ip_asc(cert, server_ip, 0), 1);
+    X509_free(cert);
+}
+
 static void test_it_names_server_ip_once(void **state)
 {
+    static const char *const addresses[] = {
+        "127.255.0.7",   "10.255.0.7", "172.16.0.7", "172.31.255.7", "192.168.3.7", "169.254.3.7",
+        "100.127.255.7", "fd12::7",    "fc00::7",    "fe80::7",      "febf::7"};
     (void)state;
     int without = count_names_for("127.0.0.1");
     assert_int_equal(count_names_for("localhost"), without);
     assert_int_equal(count_names_for("0:0:0:0:0:0:0:1"), without);
+    for (size_t i = 0; i < COUNT(addresses); i++)
+        expect_address(addresses[i], without + 1);
 
-    assert_int_equal(count_names_for("chat.example.org"), without + 1);
+    assert_int_equal(count_names_for("chat.local"), without + 1);
     X509 *cert = read_made();
-    assert_int_equal(X509_check_host(cert, "chat.example.org", 0, 0, NULL), 1);
+    assert_int_equal(X509_check_host(cert, "chat.local", 0, 0, NULL), 1);
     X509_free(cert);
+}
 
-    assert_int_equal(count_names_for("2001:db8::7"), without + 1);
-    cert = read_made();
-    assert_int_equal(X509_check_ip_asc(cert, "2001:db8::7", 0), 1);
-    X509_free(cert);
-
-    assert_int_equal(count_names_for("192.0.2.7"), without + 1);
-    cert = read_made();
-    assert_int_equal(X509_check_ip_asc(cert, "192.0.2.7", 0), 1);
-    X509_free(cert);
+static void test_it_names_nothing_that_is_somebody_elses(void **state)
+{
+    static const char *const others[] = {
+        "chat.example.org", "xlocal",     "local.example", "8.8.8.8",    "11.0.0.1",
+        "172.15.0.1",       "172.32.0.1", "192.169.0.1",   "100.63.0.1", "100.128.0.1",
+        "2001:db8::7",      "fe00::1",    "fec0::1",       "::2"};
+    (void)state;
+    int without = count_names_for("127.0.0.1");
+    for (size_t i = 0; i < COUNT(others); i++)
+        assert_int_equal(count_names_for(others[i]), without);
 }
 
 static void test_it_names_no_wildcard_and_nothing_that_is_no_name(void **state)
@@ -424,10 +468,368 @@ static void test_a_name_of_253_bytes_and_one_more(void **state)
     (void)state;
     int without = count_names_for("127.0.0.1");
     memset(name, 'a', sizeof(name));
-    name[254] = '\0';
-    assert_int_equal(count_names_for(name), without);
-    name[253] = '\0';
+    memcpy(name + 247, ".local", 7);
     assert_int_equal(count_names_for(name), without + 1);
+    memcpy(name + 248, ".local", 7);
+    name[247] = 'a';
+    assert_int_equal(count_names_for(name), without);
+}
+
+/* ---- The authority (RFC 5280 §4.2.1.10) ------------------------------------------------------ */
+
+static void test_the_authority_can_sign_servers_only_rfc5280_4_2_1(void **state)
+{
+    static const int critical[] = {NID_basic_constraints, NID_key_usage, NID_name_constraints};
+    (void)state;
+    prepare();
+    X509 *ca = read_certificate(CA_CERT);
+    assert_int_equal(X509_check_ca(ca), 1);
+    assert_int_equal(X509_get_pathlen(ca), 0);
+    assert_int_equal(X509_get_key_usage(ca), KU_KEY_CERT_SIGN);
+    assert_int_equal(X509_get_extended_key_usage(ca), XKU_SSL_SERVER);
+    for (size_t i = 0; i < COUNT(critical); i++) {
+        int at = X509_get_ext_by_NID(ca, critical[i], -1);
+        assert_int_equal(X509_EXTENSION_get_critical(X509_get_ext(ca, at)), 1);
+    }
+    X509_free(ca);
+}
+
+static void test_the_authority_lasts_for_ten_years(void **state)
+{
+    int days, seconds;
+    (void)state;
+    prepare();
+    X509 *ca = read_certificate(CA_CERT);
+    assert_int_equal(
+        ASN1_TIME_diff(&days, &seconds, X509_get0_notBefore(ca), X509_get0_notAfter(ca)), 1);
+    assert_int_equal(days, 3650);
+    X509_free(ca);
+}
+
+/* What a strict verifier that trusts the authority says about a certificate: X509_V_OK or why not. */
+static int verify(X509 *cert)
+{
+    X509 *ca = read_certificate(CA_CERT);
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *context = X509_STORE_CTX_new();
+    assert_true(store && context && X509_STORE_add_cert(store, ca) == 1);
+    assert_int_equal(X509_STORE_CTX_init(context, store, cert, NULL), 1);
+    X509_STORE_CTX_set_flags(context, X509_V_FLAG_X509_STRICT);
+    X509_STORE_CTX_set_purpose(context, X509_PURPOSE_SSL_SERVER);
+    X509_verify_cert(context);
+    int why = X509_STORE_CTX_get_error(context);
+    X509_STORE_CTX_free(context);
+    X509_STORE_free(store);
+    X509_free(ca);
+    ERR_clear_error();
+    return why;
+}
+
+static void test_a_strict_verifier_takes_what_was_made(void **state)
+{
+    (void)state;
+    prepare();
+    X509 *cert = read_made();
+    assert_int_equal(verify(cert), X509_V_OK);
+    X509_free(cert);
+}
+
+static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX context;
+    X509V3_set_ctx(&context, issuer, cert, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    assert_non_null(extension);
+    assert_int_equal(X509_add_ext(cert, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+}
+
+/* Signs a certificate for `names` with the authority's key, as a thief of it would. Valid from a
+ * minute ago for `seconds`. */
+static X509 *forge(const char *names, EVP_PKEY *key, long seconds)
+{
+    X509 *ca = read_certificate(CA_CERT), *cert = X509_new();
+    EVP_PKEY *ca_key = read_key(CA_KEY);
+    time_t now = time(NULL);
+    assert_non_null(cert);
+    assert_int_equal(X509_set_issuer_name(cert, X509_get_subject_name(ca)), 1);
+    assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+                                                (const unsigned char *)"x", -1, -1, 0),
+                     1);
+    assert_int_equal(X509_set_pubkey(cert, key), 1);
+    assert_int_equal(X509_set_version(cert, X509_VERSION_3), 1);
+    add_extension(cert, ca, NID_basic_constraints, "critical,CA:FALSE");
+    add_extension(cert, ca, NID_authority_key_identifier, "keyid:always");
+    add_extension(cert, ca, NID_subject_key_identifier, "hash");
+    add_extension(cert, ca, NID_subject_alt_name, names);
+    assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(cert), 7), 1);
+    assert_non_null(ASN1_TIME_set(X509_getm_notBefore(cert), now - 60));
+    assert_non_null(ASN1_TIME_set(X509_getm_notAfter(cert), now + seconds));
+    assert_true(X509_sign(cert, ca_key, EVP_sha256()) > 0);
+    EVP_PKEY_free(ca_key);
+    X509_free(ca);
+    return cert;
+}
+
+static int verify_forged(const char *names)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = forge(names, key, 60);
+    int why = verify(cert);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return why;
+}
+
+static void test_it_cannot_vouch_for_anybody_else(void **state)
+{
+    static const char *const others[] = {
+        "DNS:example.org", "DNS:notlocal",           "DNS:localhost,DNS:example.org",
+        "IP:8.8.8.8",      "IP:172.32.0.1",          "IP:100.128.0.1",
+        "IP:2001:db8::1",  "IP:127.0.0.1,IP:1.1.1.1"};
+    (void)state;
+    prepare();
+    assert_int_equal(verify_forged("DNS:localhost,DNS:a.b.local,IP:10.0.0.1"), X509_V_OK);
+    for (size_t i = 0; i < COUNT(others); i++)
+        assert_int_equal(verify_forged(others[i]), X509_V_ERR_PERMITTED_VIOLATION);
+}
+
+static void test_what_to_trust_is_told(void **state)
+{
+    (void)state;
+    prepare();
+    assert_int_equal(strlen(found.ca_fingerprint), 95);
+    assert_string_not_equal(found.ca_fingerprint, found.fingerprint);
+    const unsigned char *at = found.ca;
+    X509 *ca = read_certificate(CA_CERT), *same = d2i_X509(NULL, &at, found.ca_len);
+    assert_non_null(same);
+    assert_memory_equal(found.ca_name, "Ragnarok ", 9);
+    assert_non_null(strstr(found.ca_name, " on "));
+    assert_int_equal(X509_cmp(ca, same), 0);
+    X509_free(ca);
+    X509_free(same);
+}
+
+static void test_the_chain_is_in_the_file(void **state)
+{
+    (void)state;
+    prepare();
+    FILE *file = fopen("a.crt", "r");
+    assert_non_null(file);
+    X509 *cert = PEM_read_X509(file, NULL, NULL, NULL);
+    X509 *second = PEM_read_X509(file, NULL, NULL, NULL);
+    fclose(file);
+    X509 *ca = read_certificate(CA_CERT);
+    assert_true(cert && second && X509_cmp(second, ca) == 0);
+    X509_free(ca);
+    X509_free(second);
+    X509_free(cert);
+}
+
+/* ---- Issued anew, and trusted still ---------------------------------------------------------- */
+
+static void write_certificate(const char *path, X509 *cert)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(PEM_write_X509(file, cert), 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Puts a certificate for the present key, signed by the authority, in the place of the one made. */
+static void replace_made(const char *names, long seconds)
+{
+    EVP_PKEY *key = read_made_key();
+    X509 *cert = forge(names, key, seconds);
+    write_certificate("a.crt", cert);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+}
+
+/* The next start has to issue it anew: same key, same authority, another serial number. */
+static void expect_renewal(void)
+{
+    char ca_fingerprint[CERT_FINGERPRINT_MAX];
+    strcpy(ca_fingerprint, found.ca_fingerprint);
+    X509 *before = read_made();
+    prepare();
+    assert_int_equal(found.state, CERT_RENEWED);
+    assert_string_equal(found.ca_fingerprint, ca_fingerprint);
+    X509 *after = read_made();
+    EVP_PKEY *key = read_made_key();
+    assert_int_not_equal(
+        ASN1_INTEGER_cmp(X509_get0_serialNumber(before), X509_get0_serialNumber(after)), 0);
+    assert_int_equal(X509_check_private_key(after, key), 1);
+    assert_int_equal(verify(after), X509_V_OK);
+    assert_int_equal(X509_check_host(after, "localhost", 0, 0, NULL), 1);
+    assert_int_equal(mode_of("a.crt"), 0644);
+    assert_false(exists("a.crt.new"));
+    EVP_PKEY_free(key);
+    X509_free(before);
+    X509_free(after);
+    prepare();
+    assert_int_equal(found.state, CERT_FOUND);
+}
+
+static void test_another_address_needs_another_certificate(void **state)
+{
+    (void)state;
+    prepare();
+    load("a.crt", "a.key", "192.168.77.7");
+    expect_renewal();
+    X509 *cert = read_made();
+    assert_int_equal(X509_check_ip_asc(cert, "192.168.77.7", 0), 1);
+    X509_free(cert);
+}
+
+static void test_a_name_that_is_missing_needs_another_certificate(void **state)
+{
+    (void)state;
+    prepare();
+    replace_made("DNS:localhost,IP:127.0.0.1", 300L * DAY);
+    expect_renewal();
+}
+
+/* The names of the one that was made, as forge takes them. */
+static void write_names(char *out, size_t cap)
+{
+    X509 *cert = read_made();
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    BIO *text = BIO_new(BIO_s_mem());
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        if (i > 0)
+            BIO_puts(text, ",");
+        GENERAL_NAME_print(text, sk_GENERAL_NAME_value(names, i));
+    }
+    int len = BIO_read(text, out, (int)cap - 1);
+    out[len > 0 ? len : 0] = '\0';
+    for (char *at; (at = strstr(out, "IP Address:"));)
+        memmove(at + 2, at + strlen("IP Address"), strlen(at + strlen("IP Address")) + 1);
+    BIO_free(text);
+    GENERAL_NAMES_free(names);
+    X509_free(cert);
+}
+
+static void test_30_days_before_its_end_there_is_another(void **state)
+{
+    char names[4096];
+    (void)state;
+    prepare();
+    write_names(names, sizeof(names));
+    replace_made(names, 31L * DAY);
+    prepare();
+    assert_int_equal(found.state, CERT_FOUND);
+    replace_made(names, 30L * DAY - 60);
+    expect_renewal();
+    replace_made(names, -30);
+    expect_renewal();
+}
+
+static void test_an_authority_that_is_there_is_used_again(void **state)
+{
+    char ca_fingerprint[CERT_FINGERPRINT_MAX];
+    (void)state;
+    prepare();
+    strcpy(ca_fingerprint, found.ca_fingerprint);
+    assert_int_equal(unlink("a.crt") | unlink("a.key"), 0);
+    prepare();
+    assert_int_equal(found.state, CERT_MADE);
+    assert_string_equal(found.ca_fingerprint, ca_fingerprint);
+}
+
+static void test_a_draft_that_was_left_behind_is_in_nobodys_way(void **state)
+{
+    (void)state;
+    prepare();
+    write_text("a.crt.new", "half a certif");
+    load("a.crt", "a.key", "10.77.7.7");
+    expect_renewal();
+}
+
+/* A user's own pair stays as it is, byte for byte, whatever lies beside it. */
+static void test_what_a_user_gave_is_never_written_to(void **state)
+{
+    struct stat before, after;
+    (void)state;
+    prepare();
+    bring_good_pair();
+    assert_int_equal(stat("a.crt", &before), 0);
+    prepare();
+    assert_int_equal(stat("a.crt", &after), 0);
+    assert_int_equal(found.state, CERT_FOUND);
+    assert_string_equal(found.ca_fingerprint, "");
+    assert_null(found.ca);
+    assert_true(before.st_ino == after.st_ino && before.st_size == after.st_size &&
+                before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
+}
+
+static void test_looking_changes_nothing(void **state)
+{
+    (void)state;
+    prepare();
+    replace_made("DNS:localhost", 300L * DAY);
+    cert_free(&found);
+    assert_int_equal(cert_check(&config, &found, error), 0);
+    assert_int_equal(found.state, CERT_FOUND);
+    assert_int_equal(strlen(found.ca_fingerprint), 95);
+    expect_renewal();
+    assert_int_equal(unlink("a.crt") | unlink("a.key"), 0);
+    cert_free(&found);
+    assert_int_equal(cert_check(&config, &found, error), -1);
+    assert_string_equal(error, AT_CERT "a.crt cannot be read: No such file or directory");
+    assert_false(exists("a.key"));
+}
+
+/* What cannot be issued anew is used while it is valid. */
+static void expect_the_old_one(void)
+{
+    char fingerprint[CERT_FINGERPRINT_MAX];
+    assert_int_equal(cert_check(&config, &found, error), 0);
+    strcpy(fingerprint, found.fingerprint);
+    prepare();
+    assert_int_equal(found.state, CERT_FOUND);
+    assert_string_equal(found.fingerprint, fingerprint);
+}
+
+static void test_without_the_authoritys_key_the_old_one_is_used(void **state)
+{
+    (void)state;
+    prepare();
+    replace_made("DNS:localhost", 300L * DAY);
+    assert_int_equal(chmod(CA_KEY, 0604), 0);
+    expect_the_old_one();
+    write_text(CA_KEY, "no key");
+    expect_the_old_one();
+    assert_int_equal(unlink(CA_KEY), 0);
+    expect_the_old_one();
+}
+
+static void test_half_an_authority_makes_nothing(void **state)
+{
+    (void)state;
+    prepare();
+    assert_int_equal(unlink("a.crt") | unlink("a.key") | unlink(CA_KEY), 0);
+    expect_complaint(AT_CERT
+                     "found no file ragnarok-ca.pem, only ragnarok-ca.crt, allowed is both, "
+                     "or neither to have them made");
+    assert_false(exists("a.key"));
+}
+
+static void test_an_authority_that_others_can_use_makes_nothing(void **state)
+{
+    (void)state;
+    prepare();
+    assert_int_equal(unlink("a.crt") | unlink("a.key") | chmod(CA_KEY, 0644), 0);
+    expect_complaint(AT_CERT "found mode 0644 on ragnarok-ca.pem, which lets others in, allowed is "
+                             "0600, or 0640 if root owns it");
+}
+
+static void test_an_authority_that_is_no_certificate(void **state)
+{
+    (void)state;
+    prepare();
+    write_text(CA_CERT, "hello\n");
+    expect_complaint(AT_CERT "found no certificate in ragnarok-ca.crt, allowed is one in PEM form");
 }
 
 /* ---- What cannot be made -------------------------------------------------------------------- */
@@ -440,11 +842,11 @@ static void test_a_key_that_cannot_be_written(void **state)
     assert_false(exists("a.crt"));
 }
 
-static void test_the_key_is_taken_away_when_the_certificate_fails(void **state)
+static void test_nothing_is_left_of_what_cannot_be_made(void **state)
 {
     (void)state;
     load("none/a.crt", "a.key", "127.0.0.1");
-    expect_complaint(AT_CERT "cannot make none/a.crt: No such file or directory");
+    expect_complaint(AT_CERT "cannot make none/ragnarok-ca.pem: No such file or directory");
     assert_false(exists("a.key"));
 }
 
@@ -465,26 +867,29 @@ static void expect_complaint_within(rlim_t size, const char *complaint)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     struct rlimit limit = {.rlim_cur = size, .rlim_max = before.rlim_max};
     void (*action)(int) = signal(SIGXFSZ, SIG_IGN);
-    made = true;
+    cert_free(&found);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    int rc = cert_prepare(&config, &made, fingerprint, error);
+    int rc = cert_prepare(&config, &found, error);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, action);
     assert_int_equal(rc, -1);
-    assert_false(made);
+    assert_int_equal(found.state, CERT_FOUND);
     assert_string_equal(error, complaint);
 }
 
 static void test_a_full_disk_leaves_no_file(void **state)
 {
     (void)state;
-    expect_complaint_within(100, AT_KEY "cannot make a.key: File too large");
-    assert_false(exists("a.key"));
-    expect_complaint_within(300, AT_CERT "cannot make a.crt: File too large");
+    expect_complaint_within(100, AT_CERT "cannot make ragnarok-ca.pem: File too large");
+    assert_false(exists(CA_KEY));
+    expect_complaint_within(300, AT_CERT "cannot make ragnarok-ca.crt: File too large");
+    assert_false(exists(CA_KEY));
+    assert_false(exists(CA_CERT));
+    expect_complaint_within(1300, AT_CERT "cannot make a.crt: File too large");
     assert_false(exists("a.key"));
     assert_false(exists("a.crt"));
     prepare();
-    assert_true(made);
+    assert_int_equal(found.state, CERT_MADE);
 }
 
 /* ---- One of the two ------------------------------------------------------------------------- */
@@ -518,8 +923,8 @@ static void test_a_pair_that_was_brought(void **state)
     (void)state;
     bring_good_pair();
     prepare();
-    assert_false(made);
-    assert_int_equal(strlen(fingerprint), 95);
+    assert_int_equal(found.state, CERT_FOUND);
+    assert_int_equal(strlen(found.fingerprint), 95);
 }
 
 static void test_links_are_followed(void **state)
@@ -529,7 +934,7 @@ static void test_links_are_followed(void **state)
     assert_int_equal(rename("a.crt", "b.crt") | rename("a.key", "b.key"), 0);
     assert_int_equal(symlink("b.crt", "a.crt") | symlink("b.key", "a.key"), 0);
     prepare();
-    assert_false(made);
+    assert_int_equal(found.state, CERT_FOUND);
     assert_int_equal(chmod("b.key", 0604), 0);
     expect_complaint(AT_KEY "found mode 0604 on a.key, which lets others in, allowed is 0600, or "
                             "0640 if root owns it");
@@ -601,8 +1006,8 @@ static void expect_complaint_of_other(const char *complaint)
     bool root = geteuid() == 0;
     if (root)
         assert_int_equal(seteuid(NOBODY), 0);
-    made = true;
-    int rc = cert_prepare(&config, &made, fingerprint, error);
+    cert_free(&found);
+    int rc = cert_prepare(&config, &found, error);
     if (root)
         assert_int_equal(seteuid(0), 0);
     assert_int_equal(rc, -1);
@@ -707,17 +1112,35 @@ int main(void)
         TEST(test_what_was_made_is_used_again),
         TEST(test_two_certificates_differ),
         TEST(test_the_fingerprint_is_sha_256_of_the_certificate),
-        TEST(test_the_key_is_on_p_256_and_signed_the_certificate),
+        TEST(test_both_keys_are_on_p_256_and_the_authority_signed),
         TEST(test_it_is_for_servers_only_rfc5280_4_2_1),
         TEST(test_the_serial_number_is_16_positive_bytes_rfc5280_4_1_2_2),
         TEST(test_it_is_valid_for_397_days_since_yesterday),
         TEST(test_it_names_this_host),
-        TEST(test_it_names_all_addresses_but_link_local_ones),
+        TEST(test_it_names_the_private_addresses_and_no_others),
         TEST(test_it_names_server_ip_once),
+        TEST(test_it_names_nothing_that_is_somebody_elses),
         TEST(test_it_names_no_wildcard_and_nothing_that_is_no_name),
         TEST(test_a_name_of_253_bytes_and_one_more),
+        TEST(test_the_authority_can_sign_servers_only_rfc5280_4_2_1),
+        TEST(test_the_authority_lasts_for_ten_years),
+        TEST(test_a_strict_verifier_takes_what_was_made),
+        TEST(test_it_cannot_vouch_for_anybody_else),
+        TEST(test_what_to_trust_is_told),
+        TEST(test_the_chain_is_in_the_file),
+        TEST(test_another_address_needs_another_certificate),
+        TEST(test_a_name_that_is_missing_needs_another_certificate),
+        TEST(test_30_days_before_its_end_there_is_another),
+        TEST(test_an_authority_that_is_there_is_used_again),
+        TEST(test_a_draft_that_was_left_behind_is_in_nobodys_way),
+        TEST(test_what_a_user_gave_is_never_written_to),
+        TEST(test_looking_changes_nothing),
+        TEST(test_without_the_authoritys_key_the_old_one_is_used),
+        TEST(test_half_an_authority_makes_nothing),
+        TEST(test_an_authority_that_others_can_use_makes_nothing),
+        TEST(test_an_authority_that_is_no_certificate),
         TEST(test_a_key_that_cannot_be_written),
-        TEST(test_the_key_is_taken_away_when_the_certificate_fails),
+        TEST(test_nothing_is_left_of_what_cannot_be_made),
         TEST(test_nothing_is_written_through_a_link_to_nowhere),
         TEST(test_a_full_disk_leaves_no_file),
         TEST(test_a_certificate_without_its_key),

@@ -893,6 +893,16 @@ static char *make_published_keys(size_t *len)
     return text;
 }
 
+static char *make_qr_code(size_t *len)
+{
+    struct parsed parsed;
+
+    parse_good(&parsed, about);
+    char *text = json_qr_code(21, "M0 0h7v1h-7z", &parsed.object, len);
+    drop(&parsed);
+    return text;
+}
+
 static char *make_online_users(size_t *len)
 {
     static const char *const quoted[] = {"\"ana\"", "\"b\\\"ob\"", "\"\xC3\xA9\""};
@@ -942,6 +952,8 @@ static const struct maker {
     {make_published_keys, "{\"msgType\":\"UserKeys\",\"User\":\"bob\","
                           "\"Ref\":{\"n\": 9007199254740993},\"IdentityKey\":\"1d\","
                           "\"SessionKey\":\"5e\",\"KeySignature\":\"51\"}"},
+    {make_qr_code, "{\"msgType\":\"QrCode\",\"Ref\":{\"n\": 9007199254740993},\"Size\":21,"
+                   "\"Path\":\"M0 0h7v1h-7z\"}"},
     {make_online_users, "{\"msgType\":\"OnlineUsers\","
                         "\"Users\":[\"ana\",\"b\\\"ob\",\"\xC3\xA9\"]}"},
     {make_nobody_online, "{\"msgType\":\"OnlineUsers\",\"Users\":[]}"},

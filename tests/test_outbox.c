@@ -1558,20 +1558,25 @@ static void test_many_threads_at_one_outbox(void **state)
 static int make_tls(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/test_outbox.XXXXXX", cert[64], key[64], host[] = "127.0.0.1";
-    char fingerprint[CERT_FINGERPRINT_MAX], error[CONFIG_ERROR_MAX];
-    bool made;
+    static const char *const made[] = {"cert.pem", "key.pem", "ragnarok-ca.crt", "ragnarok-ca.pem"};
+    char folder[] = "/tmp/test_outbox.XXXXXX", cert_path[64], key_path[64], host[] = "127.0.0.1";
+    char path[64], error[CONFIG_ERROR_MAX];
+    struct cert cert;
     net_wake_init();
     if (!mkdtemp(folder))
         return -1;
-    snprintf(cert, sizeof(cert), "%s/cert.pem", folder);
-    snprintf(key, sizeof(key), "%s/key.pem", folder);
-    struct config config = {.SSL = true, .SSL_Cert = cert, .SSL_Key = key, .server_ip = host};
-    if (cert_prepare(&config, &made, fingerprint, error) == 0)
-        server_tls = net_tls_server(cert, key, error);
+    snprintf(cert_path, sizeof(cert_path), "%s/cert.pem", folder);
+    snprintf(key_path, sizeof(key_path), "%s/key.pem", folder);
+    struct config config = {
+        .SSL = true, .SSL_Cert = cert_path, .SSL_Key = key_path, .server_ip = host};
+    if (cert_prepare(&config, &cert, error) == 0)
+        server_tls = net_tls_server(cert_path, key_path, error);
     client_tls = net_tls_client();
-    unlink(cert);
-    unlink(key);
+    cert_free(&cert);
+    for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, made[i]);
+        unlink(path);
+    }
     rmdir(folder);
     return server_tls && client_tls ? 0 : -1;
 }

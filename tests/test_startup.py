@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import time
@@ -15,6 +16,8 @@ import pytest
 
 from helpers import PASSWORD, PATIENCE, ROOT, SCALE, SETTINGS, Peer, join, run, scenario
 
+FINGERPRINT = re.compile(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}")
+README = (ROOT / "README.md").read_text()
 START_MAX = 1 * max(SCALE, 2)  # seconds in which a wrong configuration has to end the server
 
 
@@ -233,6 +236,21 @@ def test_addresses_people_can_open(serve, address, hosts, reach):
     talk()
 
 
+def test_the_readme_shows_what_is_printed(serve):
+    """But for the port, the fingerprints, and the path of the file."""
+    (sample,) = re.findall(r"^(The room .*?)^```$", README, re.MULTILINE | re.DOTALL)
+    pattern = (
+        re.escape(sample).replace("12345", r"\d+").replace("config\\.json", r"\S*config\.json")
+    )
+    pattern = re.sub(r"(?:[0-9A-F]{2}:)+(?:\\\.){3}", FINGERPRINT.pattern, pattern)
+    shipped = json.loads((ROOT / "config.json").read_text())
+    server = serve(**{**shipped, "server_port": 0})
+    server.finish()
+    made, _, rest = server.printed().partition("\n")
+    assert made.startswith("Made a key and a certificate")
+    assert re.fullmatch(pattern, rest), f"{pattern}\n{rest}"
+
+
 def test_password_needed_or_not(serve):
     serve().wait_printed(r"(?i)\bpassword\b")
     serve(server_password="").wait_printed(r"(?i)\b(no|without a?) ?password\b|public")
@@ -355,13 +373,48 @@ def test_second_start_keeps_the_certificate(serve):
     first.finish()
     key = f"../{first.folder.name}/{first.key.name}"
     second = serve(SSL=True, SSL_Cert=str(first.certificate), SSL_Key=key)
-    (fingerprint,) = re.findall(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", first.printed())
-    assert fingerprint in second.printed()
+    fingerprints = FINGERPRINT.findall(first.printed())
+    assert len(fingerprints) == 2 and FINGERPRINT.findall(second.printed()) == fingerprints
 
 
 def test_no_certificate_is_made_without_tls(serve):
     server = serve()
     assert not server.certificate.exists() and not server.key.exists()
+    assert not list(server.folder.glob("ragnarok-ca.*"))
+
+
+def test_who_trusts_the_authority_once_trusts_what_it_issues_later(serve):
+    """Here the machine seems to get another address between two starts."""
+    first = serve(SSL=True)
+    first.finish()
+    authority = first.folder / "ragnarok-ca.crt"
+    changes = {"SSL_Cert": str(first.certificate), "SSL_Key": str(first.key)}
+    second = serve(SSL=True, server_ip="127.77.0.7", **changes)
+    second.wait_printed("Issued the certificate anew")
+    assert "certificate_not_renewed" not in second.log()
+    context = ssl.create_default_context(cafile=authority)
+    with socket.create_connection(("127.77.0.7", second.port), PATIENCE) as plain:
+        with context.wrap_socket(plain, server_hostname="127.77.0.7") as client:
+            assert ("IP Address", "127.77.0.7") in client.getpeercert()["subjectAltName"]
+
+
+def test_openssl_takes_the_certificate_strictly(serve):
+    server = serve(SSL=True)
+    openssl("verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "ragnarok-ca.crt",
+            server.certificate.name, folder=server.folder)  # fmt: skip
+
+
+def test_check_config_issues_nothing(serve, tmp_path):
+    first = serve(SSL=True)
+    first.finish()
+    before = {path: path.read_bytes() for path in first.folder.glob("*.[cp][re][tm]")}
+    path = write_config(
+        tmp_path,
+        SSL=True, SSL_Cert=str(first.certificate), SSL_Key=str(first.key), server_ip="127.77.0.7",
+    )  # fmt: skip
+    done = run("-c", str(path), "--check-config", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert before == {path: path.read_bytes() for path in first.folder.glob("*.[cp][re][tm]")}
 
 
 def break_pair(folder, how):

@@ -68,22 +68,27 @@ static void echo_main(void *argument)
 /* A certificate as the server would make it on its first start. */
 static struct net_tls *make_tls(void)
 {
-    char folder[] = "/tmp/ws_echo.XXXXXX", cert[64], key[64];
-    char fingerprint[CERT_FINGERPRINT_MAX], error[CONFIG_ERROR_MAX] = "no folder";
+    static const char *const made[] = {"cert.pem", "key.pem", "ragnarok-ca.crt", "ragnarok-ca.pem"};
+    char folder[] = "/tmp/ws_echo.XXXXXX", cert_path[64], key_path[64];
+    char path[64], error[CONFIG_ERROR_MAX] = "no folder";
     char host[] = "127.0.0.1";
-    bool made;
+    struct cert cert;
     struct net_tls *made_tls = NULL;
     if (!mkdtemp(folder))
         return NULL;
-    snprintf(cert, sizeof(cert), "%s/cert.pem", folder);
-    snprintf(key, sizeof(key), "%s/key.pem", folder);
-    struct config config = {.SSL = true, .SSL_Cert = cert, .SSL_Key = key, .server_ip = host};
-    if (cert_prepare(&config, &made, fingerprint, error) == 0)
-        made_tls = net_tls_server(cert, key, error);
+    snprintf(cert_path, sizeof(cert_path), "%s/cert.pem", folder);
+    snprintf(key_path, sizeof(key_path), "%s/key.pem", folder);
+    struct config config = {
+        .SSL = true, .SSL_Cert = cert_path, .SSL_Key = key_path, .server_ip = host};
+    if (cert_prepare(&config, &cert, error) == 0)
+        made_tls = net_tls_server(cert_path, key_path, error);
     if (!made_tls)
         fprintf(stderr, "ws_echo: %s\n", error);
-    unlink(cert);
-    unlink(key);
+    cert_free(&cert);
+    for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, made[i]);
+        unlink(path);
+    }
     rmdir(folder);
     return made_tls;
 }
