@@ -21,6 +21,8 @@
 
 #include <openssl/evp.h>
 
+#define TRUST_PAGE "trust.html"
+
 enum {
     DIGEST_HEX = 64, /* SHA-256 in hexadecimal digits */
     TAG_HEX = 32,    /* of which an entity tag takes these */
@@ -30,7 +32,10 @@ enum {
     FIELDS_MAX = 512,
 };
 
-static int root_fd = -1;                             /* [I] of --web-root; -1: none */
+static const struct trust untold = {.state = TRUST_PLAIN};
+static const struct trust *trusted = &untold; /* [I] what web/trust.html is filled in with */
+static struct page_file ca_file;              /* [I] the authority's certificate; no name: none */
+static int root_fd = -1;                      /* [I] of --web-root; -1: none */
 static char digests[PAGE_FILES_MAX][DIGEST_HEX + 1]; /* [I] of each file's plain form */
 
 /* ---- Digests ---- */
@@ -73,6 +78,16 @@ int pages_init(const char *root, char *error)
     return -1;
 }
 
+void pages_trust(const struct trust *trust)
+{
+    trusted = trust;
+    if (trust->state == TRUST_OURS)
+        ca_file = (struct page_file){.name = "ragnarok-ca.crt",
+                                     .type = "application/x-x509-ca-cert",
+                                     .plain = trust->ca,
+                                     .plain_len = trust->ca_len};
+}
+
 /* ---- Which file ---- */
 
 /* Paths that are not the name of a file; one that ends in a slash stands for all that go on. */
@@ -81,6 +96,7 @@ static const struct {
 } aliases[] = {
     {"/", "index.html"},
     {"/rooms/", "index.html"},
+    {"/trust", TRUST_PAGE},
 };
 
 static bool is_same(struct http_text text, const char *string)
@@ -99,7 +115,7 @@ static const struct page_file *find_name(struct http_text name)
     for (size_t i = 0; i < page_count; i++)
         if (is_same(name, page_files[i].name))
             return &page_files[i];
-    return NULL;
+    return ca_file.name && is_same(name, ca_file.name) ? &ca_file : NULL;
 }
 
 static const struct page_file *find_path(struct http_text path)
@@ -152,27 +168,48 @@ static bool load(const char *name, struct page_answer *answer, struct form *form
     return answer->loaded;
 }
 
-/* Finds the form of a file that this client is to have. The tags of two forms must differ
- * (RFC 9110 §8.8.3.3). */
-static bool choose(const struct http_request *rq, const struct page_file *file,
-                   struct page_answer *answer, struct form *form)
+/* Fills in what only this start knows. */
+static bool fill(struct page_answer *answer, struct form *form)
 {
-    char hex[DIGEST_HEX + 1];
-    const char *sum = digests[file - page_files];
+    size_t len;
+    char *filled = trust_fill(trusted, (const char *)form->bytes, form->len, &len);
+    free(answer->loaded);
+    answer->loaded = (unsigned char *)filled;
+    form->bytes = answer->loaded;
+    form->len = len;
+    return filled;
+}
+
+/* Finds the bytes of a file that this client is to have, and their digest. */
+static bool choose_bytes(const struct http_request *rq, const struct page_file *file,
+                         struct page_answer *answer, struct form *form, char hex[DIGEST_HEX + 1])
+{
+    bool in_web = file != &ca_file;
     *form = (struct form){.bytes = file->plain, .len = file->plain_len};
-    if (root_fd >= 0) {
-        if (!load(file->name, answer, form) || !digest(form->bytes, form->len, hex))
-            return false;
-        sum = hex;
-    } else if (file->gzip) {
-        form->varies = true;
-        form->gzip = rq->gzip;
-    }
+    if (in_web && root_fd >= 0 && !load(file->name, answer, form))
+        return false;
+    if (strcmp(file->name, TRUST_PAGE) == 0 && !fill(answer, form))
+        return false;
+    if (!in_web || form->bytes != file->plain)
+        return digest(form->bytes, form->len, hex);
+    memcpy(hex, digests[file - page_files], DIGEST_HEX + 1);
+    form->varies = file->gzip;
+    form->gzip = file->gzip && rq->gzip;
     if (form->gzip) {
         form->bytes = file->gzip;
         form->len = file->gzip_len;
     }
-    snprintf(form->tag, sizeof(form->tag), "\"%.*s%s\"", TAG_HEX, sum, form->gzip ? "-gzip" : "");
+    return true;
+}
+
+/* The tags of two forms must differ (RFC 9110 §8.8.3.3). */
+static bool choose(const struct http_request *rq, const struct page_file *file,
+                   struct page_answer *answer, struct form *form)
+{
+    char hex[DIGEST_HEX + 1];
+    if (!choose_bytes(rq, file, answer, form, hex))
+        return false;
+    snprintf(form->tag, sizeof(form->tag), "\"%.*s%s\"", TAG_HEX, hex, form->gzip ? "-gzip" : "");
     return true;
 }
 

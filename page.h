@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "http.h"
+#include "trust.h"
 
 enum {
     PAGE_FILES_MAX = 64,         /* files of the page; more, and the program does not start */
@@ -32,6 +33,10 @@ extern const size_t page_count;
 /* Readies the page. `root` names a folder to read the same files from at each request, for who works on
  * the page; NULL: what is in the program. Returns 0, or -1 with a text in `error` (PAGE_ERROR_MAX). */
 int pages_init(const char *root, char *error);
+
+/* Says what there is to trust (borrowed, immutable from here on): "/trust" is filled in with it, and
+ * "/ragnarok-ca.crt" is the authority's certificate, if there is one. Before the first answer. */
+void pages_trust(const struct trust *trust);
 
 /* Writes a line for each file in the program, as sha256sum(1) does: SHA-256, two blanks, web/NAME. */
 void pages_print(FILE *out);

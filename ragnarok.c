@@ -31,6 +31,7 @@
 #include "register.h"
 #include "room.h"
 #include "thread.h"
+#include "trust.h"
 
 #define VERSION "0.1.0"
 
@@ -47,6 +48,7 @@ struct server {
     int listeners[NET_LISTENERS_MAX];
     int listener_count;
     struct cert cert;
+    struct trust trust;
     char error[CONFIG_ERROR_MAX];
     pthread_t acceptor;
     atomic_bool stopping;
@@ -154,6 +156,19 @@ static int start_tls(struct server *server)
     return load_tls(server);
 }
 
+/* What people are told of the certificate. */
+static void start_trust(struct server *server)
+{
+    const struct cert *cert = &server->cert;
+    enum trust_state tls = cert->ca ? TRUST_OURS : TRUST_OTHER;
+    server->trust = (struct trust){.state = server->tls ? tls : TRUST_PLAIN,
+                                   .name = cert->ca_name,
+                                   .fingerprint = cert->ca_fingerprint,
+                                   .ca = cert->ca,
+                                   .ca_len = (size_t)cert->ca_len};
+    pages_trust(&server->trust);
+}
+
 static int start_listening(struct server *server)
 {
     const struct config *config = &server->config;
@@ -244,6 +259,7 @@ static int start(struct server *server)
     log_set_level(config->log_level);
     if (start_tls(server) < 0 || start_listening(server) < 0)
         return -1;
+    start_trust(server);
     raise_descriptor_limit(config->max_clients);
     register_init(config);
     clients_init(config, server->tls);
@@ -253,8 +269,7 @@ static int start(struct server *server)
         return -1;
     }
     announce(config, server->listeners[0], server->tls ? &server->cert : NULL);
-    log_notice("started", "version=" VERSION " port=%d",
-              net_port(server->listeners[0]));
+    log_notice("started", "version=" VERSION " port=%d", net_port(server->listeners[0]));
     return 0;
 }
 

@@ -784,6 +784,7 @@ static void test_looking_changes_nothing(void **state)
 static void expect_the_old_one(void)
 {
     char fingerprint[CERT_FINGERPRINT_MAX];
+    cert_free(&found);
     assert_int_equal(cert_check(&config, &found, error), 0);
     strcpy(fingerprint, found.fingerprint);
     prepare();

@@ -221,7 +221,7 @@ def get(server, path="/", method="GET", **fields):
 def test_page(serve, tls):
     """Every file, whole and as it is in web/, with its type and what keeps it safe."""
     server = serve(SSL=tls)
-    for name in FILES:
+    for name in set(FILES) - {"trust.html"}:  # which is filled in: test_trust.py
         response = get(server, f"/{name}")
         assert response.status == 200
         assert response.body == (WEB / name).read_bytes()

@@ -127,7 +127,8 @@ static void test_every_file_by_its_name(void **state)
         struct http_request rq = get(path);
         page_answer(&rq, &answer);
         assert_int_equal(status_of(&answer), 200);
-        assert_ptr_equal(answer.body, page_files[i].plain);
+        if (strcmp(page_files[i].name, "trust.html") != 0) /* which is filled in: test_trust.c */
+            assert_ptr_equal(answer.body, page_files[i].plain);
         check_field(&answer, "Content-Type", page_files[i].type);
         page_answer_free(&answer);
     }
