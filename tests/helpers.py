@@ -44,6 +44,7 @@ SETTINGS = {
 
 ADDRESS = re.compile(r"https?://\S+:(\d+)/")
 SANITIZER = re.compile(r"Sanitizer: |runtime error: |ERROR SUMMARY: [1-9]")  # and valgrind's
+START_PATIENCE = 60 * max(SCALE, 1)  # until a server listens, which valgrind delays
 SECRET_MIN = 6  # a shorter one may stand in a log line by chance
 
 
@@ -112,7 +113,7 @@ class Server:
             )
         self.pid = self.process.pid
         try:
-            self.port = int(self.wait_printed(ADDRESS).group(1))
+            self.port = int(self.wait_printed(ADDRESS, START_PATIENCE).group(1))
         except AssertionError:
             self.process.kill()
             raise
@@ -123,7 +124,7 @@ class Server:
     def log(self):
         return (self.folder / "stderr").read_text(errors="replace")
 
-    def wait_printed(self, pattern):
+    def wait_printed(self, pattern, patience=PATIENCE):
         """Waits until `pattern` stands on standard output and returns the match."""
 
         def look():
@@ -131,7 +132,7 @@ class Server:
             assert match or self.process.poll() is None, f"the server ended: {self.log()}"
             return match
 
-        return wait_until(look, f"{pattern!r} on standard output, which says: {self.printed()}")
+        return wait_until(look, f"{pattern!r} on standard output: {self.printed()}", patience)
 
     def url(self, path="/", host="127.0.0.1"):
         return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{path}"
