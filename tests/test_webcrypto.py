@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page's encryption and its private conversations, without a browser: Node.js has WebCrypto."""
+"""What of the page needs no document, without a browser: Node.js has WebCrypto."""
 import os
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.skipif(bool(os.environ.get("SAN")), reason="nothing of it is C")
-@pytest.mark.parametrize("story", ["test_e2e.mjs", "test_talks.mjs"])
+@pytest.mark.parametrize("story", ["test_e2e.mjs", "test_talks.mjs", "test_web.mjs"])
 def test_in_node(story):
     node = shutil.which("node")
     assert node, "Node.js is missing: apt-get install nodejs"

@@ -58,7 +58,9 @@ export class Book {
 
   change(key, changes) {
     const item = this.find(key);
-    if (item) this.view?.changed(Object.assign(item, changes));
+    if (!item) return;
+    Object.assign(item, changes);
+    this.view?.changed(item);
   }
 
   /** Forgets an own item that did not arrive. */
