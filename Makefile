@@ -44,7 +44,7 @@ FUZZ_SECONDS ?= 20
 
 PEERS   := build/floor build/lws_peer build/gorilla_peer
 
-.PHONY: all run test units e2e ws_echo fuzz load bench peers format clean help
+.PHONY: all run test units e2e ws_echo fuzz load bench peers pictures format clean help
 
 all: $(SERVER)
 
@@ -58,6 +58,7 @@ help:
 	@echo "make ws_echo   build tests/ws_echo, the echo server for conformance suites"
 	@echo "make load      build build/load, the load generator"
 	@echo "make bench     compare with other libraries (15 minutes; QUICK=1: two); docs/PERFORMANCE.md"
+	@echo "make pictures  take docs/page-light.png and docs/page-dark.png anew"
 	@echo "make format    apply .clang-format"
 	@echo "make clean     remove what was built"
 	@echo "With SAN=address,undefined or SAN=thread: the same with a sanitizer, in build/."
@@ -82,7 +83,7 @@ units: $(UNITS)
 
 e2e: $(SERVER) $(ECHO) $(LOAD)
 	$(Q)RAGNAROK=$(abspath $(SERVER)) WS_ECHO=$(abspath $(ECHO)) LOAD=$(abspath $(LOAD)) SAN=$(SAN) \
-		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.3,1) tools/python -m pytest -q -n 4 tests $(ARGS)
+		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.3,1) tools/python -m pytest -q -n 4 --dist loadgroup tests $(ARGS)
 
 ws_echo: $(ECHO)
 load: $(LOAD)
@@ -162,6 +163,11 @@ build/gorilla_peer: bench/peers/gorilla/main.go | build
 build/%.o: bench/peers/%.c | build
 	@echo "  CC  $@"
 	$(Q)$(CC) $(CPPFLAGS_ALL) -I. $(WARN) $(HARDEN) $(CFLAGS) -c -o $@ $<
+
+# What the README shows of the page.
+pictures: $(SERVER)
+	$(Q)tools/deps test
+	$(Q)PYTHONPATH=tests tools/python tools/screenshot
 
 format:
 	$(Q)clang-format -i *.c *.h tests/*.c bench/*.[ch] bench/peers/*.[ch]

@@ -2,7 +2,9 @@
 """Fixtures of the end-to-end tests; helpers.py says what a test has at hand."""
 import pytest
 
+from browser import Browser
 from helpers import Server
+from person import House
 
 
 @pytest.fixture
@@ -31,3 +33,53 @@ def serve(tmp_path):
 def tls(request):
     """Runs a test twice: over plain TCP and over TLS."""
     return request.param
+
+
+# ---- The page, in a browser ----------------------------------------------------------------------
+
+FAILED = pytest.StashKey()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Notes what fails, for the pictures that are taken of it."""
+    outcome = yield
+    if call.when == "call":
+        item.stash[FAILED] = outcome.get_result().failed
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A server that has started once: what it has made for its TLS serves all the others."""
+    server = Server(tmp_path_factory.mktemp("authority"), SSL=True)
+    server.finish()
+    return server
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory, authority):
+    """One browser for all tests of this process; it trusts what the server asks people to trust."""
+    browser = Browser(tmp_path_factory.mktemp("chromium"), authority.folder / "ragnarok-ca.crt")
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def open_house(request, chromium, serve, authority):
+    """Starts servers with changed settings; at the end no page may have had a fault."""
+    houses = []
+
+    def start(**changes):
+        houses.append(House(chromium, serve, authority, **changes))
+        return houses[-1]
+
+    yield start
+    name = request.node.name if request.node.stash.get(FAILED, True) else None
+    faults = [fault for house in houses for fault in house.close(name)]
+    assert not faults, faults
+
+
+@pytest.fixture
+def house(open_house):
+    """A server with a page, as config.json has it."""
+    return open_house()

@@ -1,0 +1,436 @@
+# SPDX-License-Identifier: MIT
+"""A real Chromium for the tests, spoken to over the pipe of the DevTools protocol.
+
+`Browser` is one headless process, which takes a certificate authority as its user would, and never
+leaves this machine. `Page` is one tab, by default in a context of its own: other cookies, other
+storage, another person. Input goes in as keys and clicks where a user would make them; what a
+test looks at is what stands on the page. Every wait is for a condition.
+
+A page keeps what is nobody's wish: errors on its console, violations of its own security policy,
+requests to any other host. `Page.faults` names them, and no test passes that leaves some.
+
+Selenium was not taken: it has no words for composing input methods, for frames of a WebSocket
+or for a network that is cut, and the pipe needs nothing but this file.
+"""
+import base64
+import fcntl
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from helpers import PATIENCE, ROOT
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--headless",
+    "--remote-debugging-pipe",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--password-store=basic",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+    "--hide-scrollbars",
+    "--mute-audio",
+    "--lang=en-US",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+PICTURES = ROOT / "tests" / "out"
+SHIFT, CONTROL = 8, 2
+KEYS = {
+    "Enter": (13, "\r"),
+    "Tab": (9, ""),
+    "Escape": (27, ""),
+    "Backspace": (8, ""),
+    "ArrowUp": (38, ""),
+    "ArrowDown": (40, ""),
+    "Home": (36, ""),
+    "End": (35, ""),
+    " ": (32, " "),
+}
+
+# Where to click on an element; nothing while it is not there, or something else lies over it.
+SPOT = """selector => {
+    const element = document.querySelector(selector);
+    if (!element || element.disabled) return null;
+    element.scrollIntoView({block: "nearest", behavior: "instant"});
+    const box = element.getBoundingClientRect();
+    const x = box.x + box.width / 2, y = box.y + box.height / 2;
+    const top = document.elementFromPoint(x, y);
+    return top && (element.contains(top) || top.contains(element)) && box.width ? [x, y] : null;
+}"""
+
+SETTLE = """() => {
+    for (const one of document.getAnimations()) {
+        if (one.effect.getComputedTiming().endTime < Infinity) one.finish();
+    }
+}"""
+
+
+class Failed(Exception):
+    """The browser refused a command."""
+
+
+def program():
+    for name in PROGRAMS:
+        if path := shutil.which(name):
+            return path
+    raise FileNotFoundError(f"none of {', '.join(PROGRAMS)} is here; run tools/deps test")
+
+
+def trust(home, authority):
+    """Puts a CA certificate where Chromium looks for those of its user."""
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    database = ["certutil", "-d", f"sql:{store}"]
+    subprocess.run([*database, "-N", "--empty-password"], check=True, timeout=PATIENCE)
+    add = ["-A", "-n", "ragnarok", "-t", "C,,", "-i", str(authority)]
+    subprocess.run([*database, *add], check=True, timeout=PATIENCE)
+
+
+class Browser:
+    """One Chromium with a home of its own in `folder`."""
+
+    def __init__(self, folder, authority, *more):
+        trust(folder, authority)
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        command = [program(), *ARGUMENTS, *root, f"--user-data-dir={folder}/profile", *more]
+        # The child reads descriptor 3 and writes 4: ours are moved away from there first.
+        (hears, self.ours_out), (self.ours_in, says) = os.pipe(), os.pipe()
+        hears, says = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 16) for end in (hears, says))
+
+        def plug():
+            os.dup2(hears, 3)
+            os.dup2(says, 4)
+
+        with open(folder / "chromium.log", "wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                env={**os.environ, "HOME": str(folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=plug,
+                close_fds=False,
+                start_new_session=True,
+            )
+        os.close(hears)
+        os.close(says)
+        self.log = folder / "chromium.log"
+        self.buffer, self.number, self.replies, self.pages = b"", 0, {}, {}
+
+    def close(self):
+        """Ends the browser with all its helpers, asked or not."""
+        try:
+            self.call("Browser.close")
+            self.process.wait(PATIENCE)
+        except (Failed, AssertionError, OSError, subprocess.TimeoutExpired):
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        os.close(self.ours_out)
+        os.close(self.ours_in)
+
+    def call(self, method, session=None, **parameters):
+        """Sends a command and returns its result."""
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        os.write(self.ours_out, json.dumps(message).encode() + b"\0")
+        deadline = time.monotonic() + 3 * PATIENCE
+        while self.number not in self.replies:
+            assert time.monotonic() < deadline, f"no answer to {method}"
+            self.listen(deadline - time.monotonic())
+        reply = self.replies.pop(self.number)
+        if "error" in reply:
+            raise Failed(f"{method}: {reply['error']['message']}")
+        return reply["result"]
+
+    def listen(self, patience):
+        """Takes in what the browser says within `patience` seconds; returns after the first."""
+        if not select.select([self.ours_in], [], [], max(patience, 0))[0]:
+            return
+        data = os.read(self.ours_in, 1 << 20)
+        assert data, f"Chromium ended: {self.log.read_text(errors='replace')[-2000:]}"
+        *whole, self.buffer = (self.buffer + data).split(b"\0")
+        for message in map(json.loads, whole):
+            if "id" in message:
+                self.replies[message["id"]] = message
+            elif page := self.pages.get(message.get("sessionId")):
+                page.hear(message["method"], message["params"])
+
+    def context(self):
+        """A new person: nothing of any other is known there."""
+        return self.call("Target.createBrowserContext")["browserContextId"]
+
+
+class Page:
+    """One tab. `context` is whose it is; a new person's by default."""
+
+    def __init__(self, browser, context=None, size=(1000, 700), language="en-US"):
+        self.browser = browser
+        self.context = context or browser.context()
+        self.console, self.frames, self.foreign = [], [], []
+        self.forgiven, self.origin = [], None
+        target = browser.call(
+            "Target.createTarget", url="about:blank", browserContextId=self.context
+        )
+        self.target = target["targetId"]
+        self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)[
+            "sessionId"
+        ]
+        browser.pages[self.session] = self
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
+        self.resize(*size)
+        self.speak(language)
+
+    def call(self, method, **parameters):
+        return self.browser.call(method, self.session, **parameters)
+
+    def cover(self):
+        """Opens another tab over this one, which is hidden until that is closed."""
+        other = Page(self.browser, self.context)
+        self.call("Emulation.setFocusEmulationEnabled", enabled=False)
+        self.wait("() => document.hidden", what="the page to be hidden")
+        return other
+
+    def close(self):
+        del self.browser.pages[self.session]
+        self.browser.call("Target.closeTarget", targetId=self.target)
+
+    # What it is like
+
+    def resize(self, width, height, phone=False):
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if phone else 1,
+            mobile=phone,
+        )
+        self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
+
+    def speak(self, language):
+        """The language of its user, as Accept-Language and navigator.languages tell it."""
+        agent = self.browser.call("Browser.getVersion")["userAgent"]
+        self.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
+        self.call("Emulation.setLocaleOverride", locale=language)
+
+    def prefer(self, **features):
+        """Sets media features: color_scheme="dark", reduced_motion="reduce"."""
+        listed = [
+            {"name": f"prefers-{name.replace('_', '-')}", "value": value}
+            for name, value in features.items()
+        ]
+        self.call("Emulation.setEmulatedMedia", features=listed)
+
+    def offline(self, cut=True):
+        """Cuts the network, as an aeroplane does; new connections fail, too."""
+        self.call(
+            "Network.emulateNetworkConditions",
+            offline=cut,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
+
+    def before_load(self, script):
+        """Runs `script` in every document before its own."""
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    # What it says by itself
+
+    def hear(self, method, event):
+        if method == "Runtime.consoleAPICalled" and event["type"] in ("error", "assert"):
+            said = [str(part.get("value", part.get("description"))) for part in event["args"]]
+            self.console.append(" ".join(said))
+        elif method == "Runtime.exceptionThrown":
+            details = event["exceptionDetails"]
+            self.console.append(details.get("exception", {}).get("description", details["text"]))
+        elif method == "Log.entryAdded" and event["entry"]["level"] == "error":
+            entry = event["entry"]
+            self.console.append(f"{entry['source']}: {entry['text']} {entry.get('url', '')}")
+        elif method == "Page.javascriptDialogOpening":
+            self.console.append(f"a dialog: {event['message']}")
+        elif method == "Network.requestWillBeSent":
+            self.note_request(event["request"]["url"])
+        elif method in ("Network.webSocketFrameReceived", "Network.webSocketFrameSent"):
+            self.frames.append(event["response"]["payloadData"])
+
+    def note_request(self, url):
+        if self.origin and not url.startswith((self.origin + "/", "data:", "blob:")):
+            self.foreign.append(url)
+
+    def forgive(self, pattern):
+        """Errors that a test brings about: a server that is gone cannot be reached."""
+        self.forgiven.append(re.compile(pattern))
+
+    def faults(self):
+        """What must never be: errors on the console and requests to anybody else."""
+        bad = [said for said in self.console if not any(f.search(said) for f in self.forgiven)]
+        return bad + [f"a request to {url}" for url in self.foreign]
+
+    # Looking
+
+    def open(self, url):
+        self.origin = "/".join(url.split("/")[:3])
+        answer = self.call("Page.navigate", url=url)
+        assert "errorText" not in answer, f"{url}: {answer['errorText']}"
+        self.wait("() => document.readyState === 'complete'", what=f"{url} to be loaded")
+
+    def reload(self):
+        self.js("() => { window.beforeReload = true; }")
+        self.call("Page.reload")
+        loaded = "() => !window.beforeReload && document.readyState === 'complete'"
+        self.wait(loaded, what="the page to be loaded again")
+
+    def js(self, function, *arguments):
+        """Calls a function of JavaScript there and returns what it returns, or resolves to."""
+        answer = self.call(
+            "Runtime.evaluate",
+            expression=f"({function})(...{json.dumps(arguments)})",
+            returnByValue=True,
+            awaitPromise=True,
+            userGesture=True,
+        )
+        if "exceptionDetails" in answer:
+            details = answer["exceptionDetails"]
+            raise Failed(details.get("exception", {}).get("description", details["text"]))
+        return answer["result"].get("value")
+
+    def wait_for(self, condition, what, patience=PATIENCE):
+        """Asks again and again until `condition` gives something true, and returns it."""
+        deadline = time.monotonic() + patience
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"waited in vain for {what}: {self.told()}"
+            self.browser.listen(0.02)
+        return value
+
+    def wait(self, function, *arguments, what=None, patience=PATIENCE):
+        """Waits until `function` gives something true there, and returns it."""
+
+        def ask():
+            try:
+                return self.js(function, *arguments)
+            except Failed as failed:  # between two documents there is nobody to ask
+                if not re.search("[Cc]ontext|navigated", str(failed)):
+                    raise
+                return None
+
+        return self.wait_for(ask, what or f"{function} {arguments}", patience)
+
+    def told(self):
+        """What stands on the page and on its console, for people who look for the cause."""
+        seen = self.js("() => document.body ? document.body.innerText : ''")
+        return f"\n{seen[-1500:]}\nconsole: {self.console}"
+
+    def text(self, selector):
+        return self.js("s => document.querySelector(s)?.textContent ?? null", selector)
+
+    def count(self, selector):
+        return self.js("s => document.querySelectorAll(s).length", selector)
+
+    def value(self, selector):
+        return self.js("s => document.querySelector(s).value", selector)
+
+    def focused(self, selector):
+        return self.js("s => !!document.activeElement?.matches(s)", selector)
+
+    def visible(self, selector):
+        return self.js("s => !!document.querySelector(s)?.checkVisibility()", selector)
+
+    def wait_visible(self, selector):
+        self.wait("s => document.querySelector(s)?.checkVisibility()", selector)
+
+    def wait_hidden(self, selector):
+        self.wait("s => !document.querySelector(s)?.checkVisibility()", selector)
+
+    def wait_text(self, selector, text):
+        """Waits until some element of that kind holds `text`."""
+        holds = "(s, t) => [...document.querySelectorAll(s)].some(e => e.textContent.includes(t))"
+        self.wait(holds, selector, text, what=f"{text!r} in {selector}")
+
+    def settle(self):
+        """Lets what moves or fades come to its end at once."""
+        self.js(SETTLE)
+
+    def picture(self, name):
+        """Takes a screenshot into tests/out/ and returns its path."""
+        PICTURES.mkdir(exist_ok=True)
+        self.settle()
+        path = PICTURES / f"{name}.png"
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+        return path
+
+    # Doing
+
+    def click(self, selector):
+        x, y = self.wait(SPOT, selector, what=f"{selector} to be where one can click on it")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def tap(self, selector):
+        """Clicks with a finger."""
+        x, y = self.wait(SPOT, selector, what=f"{selector} to be where one can tap it")
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def press(self, key, modifiers=0, code=None):
+        """Presses and lets go of a key; `code` is its keyCode, where that is not its own."""
+        number, text = KEYS[key]
+        event = {"key": key, "code": "Space" if key == " " else key, "modifiers": modifiers}
+        event["windowsVirtualKeyCode"] = code or number
+        kind = "rawKeyDown" if code or not text else "keyDown"
+        more = {} if kind == "rawKeyDown" else {"text": text}
+        self.call("Input.dispatchKeyEvent", type=kind, **event, **more)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def insert(self, text):
+        """Puts text where the cursor is, as a paste or an emoji keyboard does."""
+        self.call("Input.insertText", text=text)
+
+    def compose(self, text):
+        """An input method shows `text` that is not decided yet."""
+        ends = len(text.encode("utf-16-le")) // 2
+        self.call("Input.imeSetComposition", text=text, selectionStart=ends, selectionEnd=ends)
+
+    def fill(self, selector, text):
+        """Clicks into a field and replaces what is there."""
+        self.click(selector)
+        self.wait("s => document.activeElement.matches(s)", selector, what=f"focus on {selector}")
+        self.js("s => document.querySelector(s).select()", selector)
+        if text:
+            self.insert(text)
+        else:
+            self.press("Backspace")
+
+    def forget(self):
+        """Clears all that this person's browser has stored of the server."""
+        self.call("Storage.clearDataForOrigin", origin=self.origin, storageTypes="all")
+
+
+def read_qr(picture):
+    """The text of the QR code in a picture (zbarimg)."""
+    done = subprocess.run(
+        ["zbarimg", "--quiet", "--raw", "-Sdisable", "-Sqrcode.enable", str(Path(picture))],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, f"no QR code is readable in {picture}: {done.stderr}"
+    return done.stdout.rstrip("\n")

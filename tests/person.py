@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""People at the page, and the house they meet in. Most of the page's ids are known here only."""
+import os
+import re
+
+import pytest
+
+from browser import Page
+from helpers import PASSWORD, PATIENCE, SETTINGS, Raw
+
+# A sanitizer watches the server; the browser's part of it is seen in the plain run. What one file
+# tests stays in one process, and so with one browser.
+PLAIN_RUN = pytest.mark.skipif(bool(os.environ.get("SAN")), reason="seen in the plain run")
+
+
+def in_browser(group):
+    return [PLAIN_RUN, pytest.mark.xdist_group(group)]
+
+
+ROOM, TALK = "room", "talk"
+
+MESSAGES = """where => [...document.querySelectorAll(`#${where} .message`)].map(item => ({
+    author: item.dataset.author,
+    own: item.dataset.own === "true",
+    state: item.dataset.state,
+    plain: item.dataset.plain === "true",
+    text: item.querySelector(".text")?.textContent ?? null,
+}))"""
+GREETED = """name => document.querySelector("#join-title").textContent === name
+    && !document.querySelector("#join-button").disabled"""
+AT_BOTTOM = """where => {
+    const scroller = document.querySelector(`#${where} .scroller`);
+    return scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop < 4;
+}"""
+NAMES = """() => [...document.querySelectorAll("#people-list [data-name]")]
+    .map(item => item.dataset.name)"""
+GROUPS = """() => [...document.querySelectorAll("#safety-number .group")]
+    .map(group => group.textContent.trim()).join("")"""
+CUT = "WebSocket connection to .* failed|ERR_CONNECTION_REFUSED|ERR_INTERNET_DISCONNECTED"
+
+
+class Person(Page):
+    """One page on one server; `name` once joined."""
+
+    def __init__(self, browser, server, **options):
+        super().__init__(browser, **options)
+        self.server, self.name = server, None
+
+    def url(self, path="/", password=None):
+        address = f"https://127.0.0.1:{self.server.port}{path}"
+        return address + (f"#{password}" if password else "")
+
+    def arrive(self, path="/", password=PASSWORD):
+        """Opens the page by a link that holds the password, and looks at the form."""
+        self.follow(self.url(path, password))
+
+    def follow(self, link):
+        """Opens the page by a link that somebody gave."""
+        self.open(link)
+        self.wait(GREETED, SETTINGS["server_name"], what="the form to be ready")
+
+    def join(self, name, path="/", password=PASSWORD):
+        self.arrive(path, password)
+        self.fill("#join-name", name)
+        self.click("#join-button")
+        self.name = name
+        self.wait_online()
+        return self
+
+    def come_back(self):
+        """Loads the page again, which remembers the name, and joins."""
+        self.reload()
+        self.wait(GREETED, SETTINGS["server_name"], what="the form to be ready")
+        assert self.value("#join-name") == self.name
+        self.click("#join-button")
+        self.wait_online()
+
+    def wait_online(self, patience=PATIENCE):
+        self.wait_link("online", patience)
+
+    def wait_link(self, *states, patience=PATIENCE):
+        """Waits until the connection is said to be in one of these states."""
+        looks = "(...states) => states.includes(document.body.dataset.link)"
+        self.wait(looks, *states, what=f"data-link to be {states}", patience=patience)
+
+    def expect_cut(self):
+        """Its network or its server will go: the browser itself says so on the console."""
+        self.forgive(CUT)
+
+    # Talking
+
+    def type(self, text, where=ROOM):
+        """Puts text into the composer, which is replaced, and does not send it."""
+        self.fill(f"#{where}-input", text)
+
+    def say(self, text, where=ROOM):
+        self.type(text, where)
+        self.press("Enter")
+
+    def messages(self, where=ROOM):
+        return self.js(MESSAGES, where)
+
+    def texts(self, where=ROOM):
+        return [message["text"] for message in self.messages(where)]
+
+    def sees(self, text, by=None, where=ROOM, state=None):
+        """Waits until a message is there that says just this; returns it."""
+        wanted = {"text": text, "author": by, "state": state}
+        wanted = {field: value for field, value in wanted.items() if value is not None}
+
+        def found():
+            for message in self.messages(where):
+                if wanted.items() <= message.items():
+                    return message
+            return None
+
+        return self.wait_for(found, f"{text!r} by {by or 'anybody'} in {where}")
+
+    def at_bottom(self, where=ROOM):
+        return self.js(AT_BOTTOM, where)
+
+    def people(self):
+        return self.js(NAMES)
+
+    # One to one
+
+    def talk_to(self, name):
+        """Opens the conversation with somebody who is here."""
+        selector = f"#people-list [data-name='{name}'] button.person"
+        if not self.visible(selector):
+            self.click("#people-button")
+        self.click(selector)
+        self.wait("n => document.querySelector('#talk').dataset.with === n", name)
+        return self
+
+    def talk_state(self, state):
+        """Waits for the conversation to be in this state."""
+        looks = "s => document.querySelector('#talk').dataset.state === s"
+        self.wait(looks, state, what=f"the conversation to be {state}")
+
+    def whisper(self, text):
+        self.say(text, TALK)
+
+    def hears(self, text, by=None, state=None):
+        return self.sees(text, by, TALK, state)
+
+    def safety_number(self):
+        """Opens the sheet of the safety number and returns its 60 digits."""
+        self.click("#talk-state")
+        self.wait_visible("#safety-number .group")
+        digits = self.wait("() => document.querySelector('#safety-number').dataset.digits")
+        assert re.fullmatch(r"\d{60}", digits) and self.js(GROUPS) == digits
+        return digits
+
+
+class House:
+    """A server, and the people who come to it, each with a browser of their own."""
+
+    def __init__(self, browser, serve, authority, **changes):
+        self.browser, self.serve, self.people, self.raws = browser, serve, [], []
+        files = {"SSL_Cert": str(authority.certificate), "SSL_Key": str(authority.key)}
+        self.settings = {"SSL": True, "history": 50, **files, **changes}
+        self.server = serve(**self.settings)
+
+    def person(self, **options):
+        """Somebody who has not opened the page yet; nothing is stored in their browser."""
+        self.people.append(Person(self.browser, self.server, **options))
+        return self.people[-1]
+
+    def members(self, *names, path="/", **options):
+        """People who have joined, in this order."""
+        return [self.person(**options).join(name, path) for name in names]
+
+    def stranger(self, name, path="/"):
+        """A member with a program of its own that knows nothing of keys."""
+        self.raws.append(Raw(self.server))
+        self.raws[-1].join(name, path)
+        return self.raws[-1]
+
+    def restart(self):
+        """Starts the server anew where it was; it has to have ended."""
+        self.server = self.serve(**{**self.settings, "server_port": self.server.port})
+        for person in self.people:
+            person.server = self.server
+
+    def close(self, failed):
+        """Everybody leaves, photographed if `failed` names a test; returns what was wrong."""
+        faults = []
+        for number, person in enumerate(self.people):
+            if failed:
+                person.picture(f"FAILED-{re.sub(r'[^A-Za-z0-9_-]', '_', failed)}-{number}")
+            faults += person.faults()
+            person.close()
+        for raw in self.raws:
+            raw.socket.close()
+        return faults
