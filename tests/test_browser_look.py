@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: MIT
+"""What the page looks like and whom it suits: invitations, phones, the dark, Chinese, keyboards.
+
+axe-core, an examiner of accessibility, has to be in build/node_modules (tools/deps test).
+"""
+import json
+
+import pytest
+
+from browser import SHIFT, read_qr
+from helpers import PASSWORD, ROOT
+from person import in_browser
+
+pytestmark = in_browser("look")
+
+AXE = ROOT / "build" / "node_modules" / "axe-core" / "axe.min.js"
+PHONE = (360, 640)
+PHONE_WITH_KEYBOARD = (360, 320)
+EXAMINE = """async () => {
+    const found = await axe.run(document, {resultTypes: ["violations"]});
+    return found.violations.map(rule =>
+        `${rule.id}: ${rule.help}: ` + rule.nodes.map(node => node.html).join(" | "));
+}"""
+IN_VIEW = """selector => {
+    const box = document.querySelector(selector).getBoundingClientRect();
+    return box.width > 0 && box.left >= 0 && box.top >= 0
+        && box.right <= innerWidth + 1 && box.bottom <= innerHeight + 1;
+}"""
+# Elements one can act upon that are smaller than a fingertip (WCAG 2.2, 2.5.8: 24 CSS pixels).
+SMALL = """() => [...document.querySelectorAll("button, input, textarea, summary")]
+    .filter(item => item.checkVisibility())
+    .map(item => item.closest("label") ?? item)
+    .filter(item => item.offsetHeight < 24 || item.offsetWidth < 24)
+    .map(item => item.outerHTML)"""
+CHINESE = r"() => /\p{Script=Han}/u.test(document.querySelector('SELECTOR').innerText)"
+LABELS = r"""() => [...document.querySelectorAll("label, button, h2, [aria-label], [placeholder]")]
+    .filter(item => item.checkVisibility())
+    .map(item => item.innerText || item.getAttribute("aria-label") || item.placeholder || "")
+    .filter(words => /[A-Za-z]{3}/.test(words))"""
+MOVES = """() => document.getAnimations().filter(one => {
+    const timing = one.effect.getComputedTiming();
+    return timing.iterations * timing.duration > 1;
+}).length"""
+NOTIFIED = """
+window.notified = []; window.asked = 0;
+window.Notification = class {
+    static permission = "default";
+    static async requestPermission() { window.asked++; return (this.permission = "granted"); }
+    constructor(title, options) { window.notified.push([title, options?.body ?? ""]); }
+    addEventListener() {}
+    close() {}
+};
+"""
+
+
+def examine(person, place):
+    """axe-core finds nothing."""
+    assert AXE.exists(), f"{AXE} is missing; run tools/deps test"
+    if not person.js("() => !!window.axe"):
+        person.call("Runtime.evaluate", expression=AXE.read_text())
+    person.settle()
+    found = person.js(EXAMINE)
+    assert not found, f"{place}: " + "\n".join(found)
+
+
+def lively(house, **options):
+    """Two people in a room where all kinds of things have been said."""
+    ana = house.person(**options)
+    bo = house.person()
+    ana.join("ana")
+    bo.join("bo")
+    ana.say("Good morning! Has anybody *seen* the `config.json`?")
+    bo.say("It is at https://example.org/config, if you ask me.\nOr was it the other one? 😀")
+    bo.say("你好, and שלום")
+    ana.sees("你好, and שלום")
+    return ana, bo
+
+
+# ---- Accessibility -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(house, scheme):
+    ana, bo = house.person(), house.person()
+    for person in (ana, bo):
+        person.prefer(color_scheme=scheme)
+    ana.arrive(password="wrong")
+    examine(ana, "join form")
+    ana.picture(f"{scheme}-join")
+    ana.fill("#join-name", "ana")
+    ana.press("Enter")
+    ana.wait("() => document.querySelector('#join-error').textContent")
+    examine(ana, "join form with a refusal")
+    ana.join("ana")
+    bo.join("bo")
+    bo.say("`code`, *words* and https://example.org/")
+    ana.say("Good morning!")
+    ana.sees("Good morning!", state="sent")
+    bo.sees("Good morning!")
+    examine(ana, "room")
+    ana.picture(f"{scheme}-room")
+    ana.talk_to("bo")
+    ana.talk_state("encrypted")
+    ana.whisper("between us")
+    ana.hears("between us", state="sent")
+    examine(ana, "conversation")
+    ana.picture(f"{scheme}-private")
+    ana.safety_number()
+    examine(ana, "safety number")
+    ana.picture(f"{scheme}-safety")
+    ana.press("Escape")
+    for sheet in ("invite", "settings"):
+        ana.click(f"#{sheet}-button")
+        ana.wait_visible(f"dialog#{sheet}[open]")
+        examine(ana, sheet)
+        ana.picture(f"{scheme}-{sheet}")
+        ana.press("Escape")
+        ana.wait_hidden(f"dialog#{sheet}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_warnings(house, scheme):
+    """No keys, an unreadable message, a banner, a failed connection."""
+    eve = house.stranger("eve")
+    ana = house.person()
+    ana.prefer(color_scheme=scheme)
+    ana.expect_cut()
+    ana.join("ana")
+    ana.talk_to("eve")
+    ana.talk_state("none")
+    examine(ana, "conversation without keys")
+    sealed = {"msgType": "PrivateMessage", "TgtUser": "ana", "Enc": "hpke-v1", "text": "00"}
+    eve.send_text(json.dumps(sealed))
+    ana.wait_visible("#talk .notice[data-kind=unreadable]")
+    examine(ana, "unreadable message")
+    ana.picture(f"{scheme}-warnings")
+    ana.offline()
+    ana.wait_visible("#banner")
+    ana.say("into the void")
+    examine(ana, "offline")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_trust_page(house, scheme):
+    ana = house.person()
+    ana.prefer(color_scheme=scheme)
+    ana.open(ana.url("/trust"))
+    ana.wait("() => /[0-9A-F]{2}(:[0-9A-F]{2}){31}/.test(document.body.innerText)")
+    examine(ana, "trust page")
+    ana.picture(f"{scheme}-trust")
+
+
+def test_by_keyboard_alone(house):
+    """Joins, talks, opens a conversation and leaves it again without a mouse."""
+    house.members("bo")
+    ana = house.person()
+    ana.arrive()
+    if not ana.focused("#join-name"):
+        ana.press("Tab")
+    assert ana.focused("#join-name")
+    ana.insert("ana")
+    ana.press("Enter")
+    ana.wait_online()
+    ana.wait("() => document.activeElement.id === 'room-input'", what="the composer's focus")
+    ana.insert("hello by keyboard")
+    ana.press("Enter")
+    ana.sees("hello by keyboard", state="sent")
+    tab_to(ana, "[data-name=bo] button.person", back=True)
+    ana.press("Enter")
+    ana.talk_state("encrypted")
+    ana.wait("() => document.activeElement.id === 'talk-input'", what="the focus in the talk")
+    ana.insert("psst")
+    ana.press("Enter")
+    ana.hears("psst", state="sent")
+    tab_to(ana, "#invite-button", back=True)
+    ana.press("Enter")
+    ana.wait_visible("dialog#invite[open]")
+    ana.press("Escape")
+    ana.wait_hidden("dialog#invite")
+    assert ana.focused("#invite-button"), "the focus goes back to where it was"
+
+
+def tab_to(person, selector, back=False):
+    """Presses Tab until the focus is there; it is visible on all the way."""
+    seen = []
+    shows = """() => {
+        const one = document.activeElement;
+        const rings = [one, one.parentElement, one.closest("form, label")].filter(Boolean);
+        return rings.map(item => getComputedStyle(item))
+            .some(style => style.outlineStyle !== "none" || style.boxShadow !== "none");
+    }"""
+    for _ in range(40):
+        person.press("Tab", SHIFT if back else 0)
+        name = "() => document.activeElement.id || document.activeElement.className"
+        seen.append(person.js(name))
+        if person.focused("body"):
+            continue
+        assert person.js(shows), f"the focus is not to be seen on {seen[-1]}"
+        if person.focused(selector):
+            return
+    pytest.fail(f"Tab does not come to {selector}: {seen}")
+
+
+def test_reduced_motion(house):
+    ana = house.person()
+    ana.prefer(reduced_motion="reduce")
+    ana.join("ana")
+    (bo,) = house.members("bo")
+    for number in range(5):
+        bo.say(f"{number}")
+        ana.sees(f"{number}")
+        assert ana.js(MOVES) == 0
+    ana.click("#invite-button")
+    assert ana.js(MOVES) == 0
+    smooth = """() => [...document.querySelectorAll("*")].filter(item =>
+        getComputedStyle(item).scrollBehavior === "smooth").length"""
+    assert ana.js(smooth) == 0
+
+
+# ---- Small, dark, Chinese ------------------------------------------------------------------------
+
+
+def test_phone(house):
+    """All that one needs is in view and large enough, also while the keyboard covers half of it."""
+    ana = house.person()
+    ana.resize(*PHONE, phone=True)
+    ana.arrive()
+    assert ana.js(IN_VIEW, "#join-button")
+    ana.picture("phone-join")
+    ana.join("ana")
+    (bo,) = house.members("bo")
+    for number in range(20):
+        bo.say(f"message {number} " + "with some words " * (number % 4))
+    ana.wait_text("#room .message .text", "message 19")
+    for needed in ("#room-input", "#room-send", "#people-button", "#invite-button"):
+        assert ana.js(IN_VIEW, needed), f"{needed} is out of view"
+    assert ana.js(SMALL) == []
+    ana.picture("phone-room")
+    ana.tap("#room-input")
+    ana.resize(*PHONE_WITH_KEYBOARD, phone=True)
+    ana.wait(IN_VIEW, "#room-input", what="the composer to be above the keyboard")
+    last = "#room .log .message:last-of-type"
+    ana.wait(IN_VIEW, last, what="the newest message to be above the keyboard")
+    ana.insert("typed on glass")
+    ana.picture("phone-keyboard")
+    ana.tap("#room-send")
+    bo.sees("typed on glass", by="ana")
+    ana.resize(*PHONE, phone=True)
+    ana.tap("#people-button")
+    ana.wait_visible("#people-list")
+    ana.picture("phone-people")
+    ana.tap("#people-list [data-name=bo] button.person")
+    ana.talk_state("encrypted")
+    ana.wait(IN_VIEW, "#talk-input")
+    ana.picture("phone-private")
+    ana.tap("#talk-close")
+    ana.wait_hidden("#talk")
+    ana.tap("#invite-button")
+    ana.wait_visible("dialog#invite #invite-qr path")
+    assert ana.js(SMALL) == []
+    ana.picture("phone-invite")
+    assert ana.js("() => document.scrollingElement.scrollWidth <= innerWidth")
+
+
+def test_dark_and_light(house):
+    """The page follows the system, while it is open, too."""
+    ana, _ = lively(house)
+    luminance = """() => {
+        const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g);
+        return 0.3 * r + 0.6 * g + 0.1 * b;
+    }"""
+    ana.prefer(color_scheme="light")
+    ana.wait(f"() => ({luminance})() > 200", what="a light page")
+    ana.picture("room-light")
+    ana.prefer(color_scheme="dark")
+    ana.wait(f"() => ({luminance})() < 60", what="a dark page")
+    ana.picture("room-dark")
+
+
+def test_chinese(house):
+    ana = house.person(language="zh-CN")
+    ana.arrive()
+    assert ana.js("() => document.documentElement.lang") == "zh-Hans"
+    assert ana.js(CHINESE.replace("SELECTOR", "#join-form")) and ana.js(LABELS) == []
+    ana.picture("chinese-join")
+    ana.join("安娜")
+    (bo,) = house.members("bo")
+    bo.say("你好")
+    ana.sees("你好", by="bo")
+    assert ana.js(LABELS) in ([], ["bo"])
+    ana.talk_to("bo")
+    ana.talk_state("encrypted")
+    ana.whisper("只有你能看到")
+    ana.hears("只有你能看到", state="sent")
+    ana.picture("chinese-private")
+    assert ana.js(CHINESE.replace("SELECTOR", "#talk-state"))
+
+
+def test_other_languages_get_english(house):
+    ana = house.person(language="fr-FR")
+    ana.arrive()
+    assert ana.js("() => document.documentElement.lang") == "en"
+
+
+# ---- Inviting ------------------------------------------------------------------------------------
+
+
+def open_invitation(person):
+    person.click("#invite-button")
+    person.wait_visible("dialog#invite #invite-qr path")
+    return person.value("#invite-link")
+
+
+def code_says(person, link, name):
+    """The QR code on the picture, read as a camera would, says this."""
+    person.wait("link => document.querySelector('#invite-qr').dataset.text === link", link)
+    assert read_qr(person.picture(name)) == link
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_invitation(house, scheme):
+    """The password is in the link only if the inviter ticks it; the link works."""
+    ana = house.person()
+    ana.prefer(color_scheme=scheme)
+    ana.join("ana", "/rooms/tea")
+    link = open_invitation(ana)
+    assert link == ana.url("/rooms/tea")
+    code_says(ana, link, f"invite-{scheme}")
+    ana.click("#invite-password")
+    ana.wait("() => document.querySelector('#invite-link').value.includes('#')")
+    whole = ana.value("#invite-link")
+    assert whole == ana.url("/rooms/tea", PASSWORD)
+    code_says(ana, whole, f"invite-{scheme}-password")
+    bo = house.person()
+    bo.follow(whole)
+    bo.fill("#join-name", "bo")
+    bo.press("Enter")
+    bo.wait_online()
+    assert sorted(bo.people()) == ["ana", "bo"]
+
+
+def test_invitation_without_a_password(open_house):
+    ana = open_house(server_password="").person()
+    ana.join("ana", password=None)
+    assert open_invitation(ana) == ana.url("/")
+    assert not ana.visible("#invite-password")
+
+
+# ---- Notifications -------------------------------------------------------------------------------
+
+
+def test_notifications_are_asked_for_only_by_the_switch(house):
+    """Then mentions and private messages are told of, and nothing else is."""
+    ana = house.person()
+    ana.before_load(NOTIFIED)
+    ana.join("ana")
+    (bo,) = house.members("bo")
+    bo.say("ana, a mention before the switch")
+    ana.sees("ana, a mention before the switch")
+    assert ana.js("() => [window.asked, window.notified.length]") == [0, 0]
+    ana.click("#settings-button")
+    ana.wait_visible("#notify")
+    ana.picture("settings")
+    ana.click("#notify")
+    ana.wait("() => window.asked === 1")
+    ana.press("Escape")
+    cover = ana.cover()
+    bo.say("nobody's name")
+    bo.say("banana, not a mention")
+    bo.say("hello @ana, a mention")
+    ana.wait("() => window.notified.length", what="a notification of the mention")
+    bo.talk_to("ana")
+    bo.talk_state("encrypted")
+    bo.whisper("a private word")
+    ana.wait("() => window.notified.length === 2", what="a notification of the private message")
+    told = ana.js("() => window.notified")
+    assert "bo" in "".join(told[0]) and "bo" in "".join(told[1])
+    cover.close()

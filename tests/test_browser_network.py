@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""The page when things break: servers that die, networks that are cut, ghosts, second tabs."""
+import contextlib
+import json
+import signal
+import socket
+import threading
+
+from helpers import PATIENCE
+from person import in_browser
+
+pytestmark = in_browser("network")
+
+GAPS = "#room .notice[data-kind=missed], #room .notice[data-kind=restart]"
+RECONNECT = 3 * PATIENCE  # backing off takes its time
+
+
+class Line:
+    """A way to a server that can fall silent: what is on it then is cut at the near end only."""
+
+    def __init__(self, port):
+        self.far, self.pairs = port, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.far))
+            self.pairs.append((near, far))
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self.carry, args=ends, daemon=True).start()
+
+    @staticmethod
+    def carry(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+
+    def cut(self):
+        """The near ends are gone; the server goes on believing in them."""
+        for near, _ in self.pairs:
+            with contextlib.suppress(OSError):  # some have ended by themselves
+                near.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
+        for near, far in self.pairs:
+            near.close()
+            far.close()
+
+
+def kill(house):
+    """The server ends as in a power cut."""
+    house.server.expected_status = -signal.SIGKILL
+    house.server.signal(signal.SIGKILL)
+    house.server.wait_end()
+
+
+def test_server_killed_and_started_again(house):
+    """What was typed meanwhile arrives, once; a line says that something may be missing."""
+    ana, bo = house.members("ana", "bo")
+    ana.say("before")
+    bo.sees("before")
+    for person in (ana, bo):
+        person.expect_cut()
+    kill(house)
+    for person in (ana, bo):
+        person.wait_link("connecting", "waiting")
+        person.wait_visible("#banner")
+    ana.say("meanwhile one")
+    ana.say("meanwhile two")
+    ana.sees("meanwhile two", state="sending")
+    ana.picture("network-server-gone")
+    house.restart()
+    for person in (ana, bo):
+        person.wait_online(RECONNECT)
+        person.wait_hidden("#banner")
+    ana.sees("meanwhile one", state="sent")
+    ana.sees("meanwhile two", state="sent")
+    ana.say("after")
+    for person in (ana, bo):
+        person.sees("after", by="ana")
+        assert person.texts() == ["before", "meanwhile one", "meanwhile two", "after"]
+        assert person.count(GAPS) == 1, "the new server does not know what the old one said"
+    ana.picture("network-server-back")
+
+
+def test_server_that_is_stopped_says_so(house):
+    (ana,) = house.members("ana")
+    ana.expect_cut()
+    house.server.finish()
+    ana.wait_visible("#banner")
+    assert ana.text("#banner-text").strip()
+    house.restart()
+    ana.wait_online(RECONNECT)
+
+
+def test_try_now(house):
+    """The button does not wait for the next try's time."""
+    (ana,) = house.members("ana")
+    ana.expect_cut()
+    kill(house)
+    ana.wait_link("waiting")
+    house.restart()
+    if ana.visible("#banner-button"):
+        ana.click("#banner-button")
+    ana.wait_online(RECONNECT)
+
+
+def test_network_cut_and_back(house):
+    """Nothing is lost and nothing comes twice, in either direction."""
+    ana, bo = house.members("ana", "bo")
+    bo.say("before")
+    ana.sees("before")
+    ana.expect_cut()
+    ana.offline()
+    ana.wait_visible("#banner")
+    bo.say("while ana is away")
+    bo.sees("while ana is away", state="sent")
+    ana.say("from the tunnel")
+    ana.sees("from the tunnel", state="sending")
+    ana.picture("network-offline")
+    assert "while ana is away" not in ana.texts() and "from the tunnel" not in bo.texts()
+    ana.offline(False)
+    ana.wait_online(RECONNECT)
+    bo.sees("from the tunnel", by="ana")
+    ana.sees("from the tunnel", state="sent")
+    bo.say("welcome back")
+    expected = ["before", "while ana is away", "from the tunnel", "welcome back"]
+    for person in (ana, bo):
+        person.sees("welcome back")
+        assert person.texts() == expected
+        assert person.count(GAPS) == 0
+        assert sorted(person.people()) == ["ana", "bo"]
+
+
+def test_what_could_not_be_filled_in_is_said(open_house):
+    """More was said than the server keeps."""
+    house = open_house(history=5, max_message_bytes=8192, room_buffer_bytes=81920)
+    ana, bo = house.members("ana", "bo")
+    ana.say("before")
+    bo.sees("before")
+    ana.expect_cut()
+    ana.offline()
+    ana.wait_visible("#banner")
+    talker = house.stranger("talker")
+    for text in ["x" * 4000] * 40 + ["the end"]:
+        talker.send_text(json.dumps({"msgType": "Broadcast", "text": text}))
+    bo.sees("the end")
+    ana.offline(False)
+    ana.wait_online(RECONNECT)
+    ana.sees("the end")
+    assert ana.count(GAPS) == 1
+    ana.picture("network-gap")
+
+
+def test_own_ghost_is_replaced(house):
+    """The server still holds the connection that is gone; the same key takes the name over."""
+    (bo,) = house.members("bo")
+    line = Line(house.server.port)
+    ana = house.person()
+    ana.expect_cut()
+    direct, house.server.port = house.server.port, line.port
+    ana.join("ana")
+    house.server.port = direct
+    bo.wait("() => document.querySelector('#online-count').dataset.count === '2'")
+    ana.say("hello")
+    bo.sees("hello", by="ana")
+    line.cut()
+    ana.wait_link("connecting", "waiting")
+    bo.say("are you there?")
+    ana.wait_online(RECONNECT)
+    ana.sees("are you there?", by="bo")
+    ana.say("back again")
+    bo.sees("back again", by="ana")
+    assert sorted(bo.people()) == ["ana", "bo"]
+    assert ana.texts() == bo.texts() == ["hello", "are you there?", "back again"]
+    line.close()
+
+
+def test_a_second_tab_takes_over(house):
+    ana, bo = house.members("ana", "bo")
+    other = house.person(context=ana.context)
+    other.arrive()
+    assert other.value("#join-name") == "ana"
+    other.press("Enter")
+    other.wait_online()
+    ana.wait_link("taken")
+    ana.wait_visible("#banner-button")
+    ana.picture("network-taken-over")
+    other.say("from the second tab")
+    bo.sees("from the second tab", by="ana")
+    assert sorted(bo.people()) == ["ana", "bo"]
+    ana.click("#banner-button")
+    ana.wait_online()
+    other.wait_link("taken")
+    ana.say("from the first tab")
+    bo.sees("from the first tab", by="ana")
+    assert bo.texts() == ["from the second tab", "from the first tab"] == ana.texts()
