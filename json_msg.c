@@ -472,6 +472,64 @@ long json_string(const struct json_field *field, char *out, size_t cap)
     return (long)len;
 }
 
+char *json_text(const struct json_object *object, const char *name)
+{
+    const struct json_field *field = json_find(object, name);
+    char *text = field ? cJSON_malloc(field->value_len) : NULL; /* decoded it is shorter */
+
+    if (text && json_string(field, text, field->value_len) >= 0)
+        return text;
+    cJSON_free(text);
+    return NULL;
+}
+
+uint64_t json_count(const struct json_object *object, const char *name)
+{
+    const struct json_field *field = json_find(object, name);
+    uint64_t number = 0;
+
+    return field && json_number(field, &number) == 0 ? number : 0;
+}
+
+bool json_true(const struct json_object *object, const char *name)
+{
+    const struct json_field *field = json_find(object, name);
+
+    return field && field->value[0] == 't';
+}
+
+bool json_is(const struct json_object *object, const char *name, const char *text)
+{
+    char *value = json_text(object, name);
+    bool same = value && strcmp(value, text) == 0;
+
+    cJSON_free(value);
+    return same;
+}
+
+/* The array was parsed before, so it can be read without a complaint. */
+bool json_element(const struct json_field *array, size_t *at, struct json_field *element)
+{
+    uint64_t keys[JSON_OPEN_KEYS_MAX];
+    struct json_object ignored = {.count = 0};
+    struct scan s = {.at = array->value + *at,
+                     .end = array->value + array->value_len,
+                     .object = &ignored,
+                     .depth = 1,
+                     .keys = keys};
+
+    if (array->value[0] != '[' || !(take(&s, '[') || take(&s, ',')))
+        return false;
+    skip_space(&s);
+    *element = (struct json_field){.value = s.at};
+    if (!scan_value(&s))
+        return false; /* the array is empty */
+    element->value_len = (size_t)(s.at - element->value);
+    skip_space(&s);
+    *at = (size_t)(s.at - array->value);
+    return true;
+}
+
 int json_number(const struct json_field *field, uint64_t *out)
 {
     const uint64_t most = UINT64_C(1) << 53;

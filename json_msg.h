@@ -60,6 +60,18 @@ const char *json_kind(const struct json_field *field);
  * Returns its length, or -1 when the value is no string, holds U+0000, or does not fit. */
 long json_string(const struct json_field *field, char *out, size_t cap);
 
+/* What a field of a message holds, for who takes a wrong kind for none: its text, which the caller
+ * frees with free(), or NULL (also when memory is out); its number, or 0; whether it is true; whether
+ * it is the string `text`. */
+char *json_text(const struct json_object *object, const char *name);
+uint64_t json_count(const struct json_object *object, const char *name);
+bool json_true(const struct json_object *object, const char *name);
+bool json_is(const struct json_object *object, const char *name, const char *text);
+
+/* Goes through the elements of an array: `*at` is 0 to begin with. Returns true and *element, which
+ * has no name; false at the end, and at once if `array` is none. */
+bool json_element(const struct json_field *array, size_t *at, struct json_field *element);
+
 /* Decodes a whole number from 0 to 2^53 written without fraction or exponent.
  * Returns 0, or -1 when it is none. */
 int json_number(const struct json_field *field, uint64_t *out);

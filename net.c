@@ -2,7 +2,7 @@
  *
  * net.c - sockets and TLS, as net.h promises them.
  *
- * Everything here is non-blocking but net_wait, net_connect and the name look-up in net_listen.
+ * Everything here is non-blocking but net_wait, net_connect and looking names up.
  * EINTR and short I/O end here. No locks: see net.h.
  *
  * Waking: a thread waits in ppoll(2) with NET_WAKE let through, and only there; everywhere else the
@@ -201,30 +201,26 @@ int net_accept(int fd, struct sockaddr_storage *peer)
     return client;
 }
 
-/* Waits for a non-blocking connect. Returns 0, or -1 and errno. */
-static int await_connect(int fd, int timeout_ms)
+struct addrinfo *net_look_up(const char *host, int port, char *error)
 {
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    socklen_t len = sizeof(int);
-    int failure = 0;
-    if (poll(&ready, 1, timeout_ms) != 1)
-        failure = ETIMEDOUT;
-    else
-        getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &len);
-    errno = failure;
-    return failure ? -1 : 0;
+    struct addrinfo *list = NULL;
+    return look_up(host, port, 0, &list, error) == 0 ? list : NULL;
 }
 
-static int connect_to(const struct addrinfo *address, int timeout_ms)
+void net_forget(struct addrinfo *addresses)
 {
-    int type = address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    int fd = socket(address->ai_family, type, address->ai_protocol);
+    if (addresses)
+        freeaddrinfo(addresses);
+}
+
+int net_connect_begin(const struct addrinfo *addresses)
+{
+    int type = addresses->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = socket(addresses->ai_family, type, addresses->ai_protocol);
     if (fd < 0)
         return -1;
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (connect(fd, address->ai_addr, address->ai_addrlen) == 0)
-        return fd;
-    if (errno == EINPROGRESS && await_connect(fd, timeout_ms) == 0)
+    if (connect(fd, addresses->ai_addr, addresses->ai_addrlen) == 0 || errno == EINPROGRESS)
         return fd;
     int saved = errno;
     close(fd);
@@ -232,17 +228,41 @@ static int connect_to(const struct addrinfo *address, int timeout_ms)
     return -1;
 }
 
+int net_connect_end(int fd)
+{
+    socklen_t len = sizeof(int);
+    int failure = 0;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &len);
+    errno = failure;
+    return failure ? -1 : 0;
+}
+
+static int connect_to(const struct addrinfo *address, int timeout_ms)
+{
+    int fd = net_connect_begin(address);
+    if (fd < 0)
+        return -1;
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    bool decided = poll(&ready, 1, timeout_ms) == 1;
+    if (decided && net_connect_end(fd) == 0)
+        return fd;
+    int saved = decided ? errno : ETIMEDOUT;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
 int net_connect(const char *host, int port, int timeout_ms, char *error)
 {
-    struct addrinfo *list;
     int fd = -1;
-    if (look_up(host, port, 0, &list, error) < 0)
+    struct addrinfo *list = net_look_up(host, port, error);
+    if (!list)
         return -1;
     for (struct addrinfo *address = list; address && fd < 0; address = address->ai_next)
         fd = connect_to(address, timeout_ms);
     if (fd < 0)
         snprintf(error, NET_ERROR_MAX, "%s", strerror(errno));
-    freeaddrinfo(list);
+    net_forget(list);
     return fd;
 }
 
@@ -357,6 +377,22 @@ struct net_tls *net_tls_client(void)
     return (struct net_tls *)new_context(TLS_client_method());
 }
 
+/* Whom to trust is looked up here, and looked at in net_peer: a peer that fails is to be named by its
+ * fingerprint, so the handshake goes through. */
+struct net_tls *net_tls_trusting(const char *ca, char *error)
+{
+    ERR_clear_error();
+    SSL_CTX *ctx = new_context(TLS_client_method());
+    if (ctx && ca) /* also a certificate that another one has signed is trusted for itself */
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+    if (ctx &&
+        (ca ? SSL_CTX_load_verify_file(ctx, ca) : SSL_CTX_set_default_verify_paths(ctx)) == 1)
+        return (struct net_tls *)ctx;
+    snprintf(error, NET_ERROR_MAX, "%s", tls_reason());
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
 void net_tls_free(struct net_tls *tls)
 {
     SSL_CTX_free(context(tls));
@@ -368,10 +404,15 @@ bool net_tls_names(const struct net_tls *tls, const char *host)
     return cert && X509_check_host(cert, host, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
 }
 
+bool net_random(void *out, size_t bytes)
+{
+    return bytes <= NET_RANDOM_MAX && RAND_bytes(out, (int)bytes) == 1;
+}
+
 bool net_random_hex(char *text, size_t bytes)
 {
     unsigned char random[NET_RANDOM_MAX];
-    if (bytes > sizeof(random) || RAND_bytes(random, (int)bytes) != 1)
+    if (!net_random(random, bytes))
         return false;
     for (size_t i = 0; i < bytes; i++)
         snprintf(text + 2 * i, 3, "%02x", random[i]);
@@ -403,6 +444,34 @@ int net_open(struct net_stream *stream, int fd, struct net_tls *tls)
     else
         SSL_set_connect_state(stream->ssl);
     return 0;
+}
+
+int net_expect(struct net_stream *stream, const char *host)
+{
+    X509_VERIFY_PARAM *rules = SSL_get0_param(stream->ssl);
+    char name[NET_NAME_MAX]; /* the macro for the name that the peer is told takes no const */
+    if (X509_VERIFY_PARAM_set1_ip_asc(rules, host) == 1)
+        return 0;
+    if (snprintf(name, sizeof(name), "%s", host) >= (int)sizeof(name))
+        return -1;
+    SSL_set_hostflags(stream->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    bool ok =
+        SSL_set1_host(stream->ssl, name) == 1 && SSL_set_tlsext_host_name(stream->ssl, name) == 1;
+    return ok ? 0 : -1;
+}
+
+const char *net_peer(struct net_stream *stream, char print[NET_PRINT_MAX])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    X509 *cert = SSL_get0_peer_certificate(stream->ssl);
+    print[0] = '\0';
+    if (!cert || X509_digest(cert, EVP_sha256(), digest, &len) != 1)
+        return "it showed no certificate";
+    for (unsigned i = 0; i < len; i++)
+        sprintf(print + 3 * i, i + 1 < len ? "%02X:" : "%02X", digest[i]);
+    long result = SSL_get_verify_result(stream->ssl);
+    return result == X509_V_OK ? NULL : X509_verify_cert_error_string(result);
 }
 
 /* Says what a failed SSL call means, in the terms of read(2): 0 at the end, else -1 and errno.

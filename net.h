@@ -21,10 +21,13 @@ enum {
     NET_LISTENERS_MAX = 8, /* addresses one name may stand for; more are left out */
     NET_ADDRESS_MAX = 64,  /* an address as text, with its NUL */
     NET_RANDOM_MAX = 32,   /* random bytes at a time; more are refused */
+    NET_NAME_MAX = 256,    /* a host's name, with its NUL; a longer one is refused */
+    NET_PRINT_MAX = 96,    /* a SHA-256 fingerprint as "AB:CD:...", with its NUL */
     NET_ERROR_MAX = 256,   /* an error text, with its NUL */
 };
 
-struct net_tls; /* certificate, key and rules; shared by all streams, immutable */
+struct addrinfo; /* of <netdb.h>: an address, and the ones after it */
+struct net_tls;  /* certificate, key and rules; shared by all streams, immutable */
 
 struct net_stream {
     int fd;             /* -1 when closed */
@@ -85,6 +88,19 @@ enum net_reach net_reach(const struct sockaddr_storage *address);
  * not tell. */
 size_t net_unacknowledged(int fd);
 
+/* The same in steps, for who cannot wait. First the addresses of host:port, in the order in which to
+ * try them; this blocks as long as the system's resolver does. Freed with net_forget. Returns NULL
+ * with a text in `error` (NET_ERROR_MAX). */
+struct addrinfo *net_look_up(const char *host, int port, char *error);
+void net_forget(struct addrinfo *addresses);
+
+/* Begins to connect to the first of `addresses`. Returns a socket that becomes writable once that was
+ * decided, or -1 and errno. */
+int net_connect_begin(const struct addrinfo *addresses);
+
+/* What was decided: 0, or -1 and errno. The socket stays the caller's. */
+int net_connect_end(int fd);
+
 /* Writes an address as text, without the port; an IPv4 address inside IPv6 as IPv4. */
 void net_address(const struct sockaddr_storage *address, char text[NET_ADDRESS_MAX]);
 
@@ -97,10 +113,17 @@ struct net_tls *net_tls_server(const char *cert_path, const char *key_path, char
 /* Rules of a client that does not check certificates: for tests and measurements. */
 struct net_tls *net_tls_client(void);
 
+/* Rules of a client that does, with net_expect and net_peer: by the certificates in the file `ca`, or
+ * by those that the system trusts if that is NULL. Returns NULL with a text in `error`. */
+struct net_tls *net_tls_trusting(const char *ca, char *error);
+
 void net_tls_free(struct net_tls *tls);
 
 /* Whether the server's certificate is valid for this host name (RFC 9525). */
 bool net_tls_names(const struct net_tls *tls, const char *host);
+
+/* Fills in `bytes` random bytes. Returns false when the system gives none. */
+bool net_random(void *out, size_t bytes);
 
 /* Writes `bytes` random bytes as hexadecimal text of twice as many characters, with a NUL. Returns
  * false when the system gives none. */
@@ -115,6 +138,15 @@ void net_rest(void);
 /* Makes a stream of a connected socket; takes `fd`, also when it fails. `tls` NULL: plain.
  * Returns 0, or -1 when memory is out. */
 int net_open(struct net_stream *stream, int fd, struct net_tls *tls);
+
+/* Says whom a TLS stream is to reach, before its handshake: a name (which the peer is told, RFC 6066
+ * §3) or an address. Returns 0, or -1 when memory is out or the name is too long. */
+int net_expect(struct net_stream *stream, const char *host);
+
+/* Whether the peer, after the handshake, is the one expected, and trusted (RFC 9525): NULL, or what
+ * speaks against it, in words. Nothing is to be sent before this was looked at: the handshake does
+ * not fail because of it. `print` gets the certificate's SHA-256, or "" when there is none. */
+const char *net_peer(struct net_stream *stream, char print[NET_PRINT_MAX]);
 
 /* Goes on with the TLS handshake. Returns 1 when done (plain: at once), 0 when it waits for
  * read_wants, -1 when it failed, or the peer spoke HTTP instead: stream->plain_http tells, and nothing

@@ -291,8 +291,9 @@ static int read_head(struct ws_reader *reader, struct ws_event *event)
     return is_control(reader->opcode) ? 1 : begin_data(reader, event);
 }
 
-/* Moves `len` payload bytes from `from` down to `to` and takes the mask off (§5.3). Eight at a
- * time: they are all loaded before any is stored, so the two may overlap. */
+/* Moves `len` payload bytes from `from` to `to` and takes the mask off, or puts it on, which is the
+ * same (§5.3). Eight at a time: they are all loaded before any is stored, so `to` may be lower and
+ * the two overlap. */
 static void unmask(unsigned char *to, const unsigned char *from, size_t len, unsigned char mask[4])
 {
     uint64_t word, wide;
@@ -448,6 +449,19 @@ size_t ws_frame_size(const unsigned char *head)
     size_t extended = extended_bytes(head[1]);
     uint64_t length = extended ? decode_length(head + 2, extended) : head[1] & LENGTH;
     return ws_head_size(head) + (size_t)length;
+}
+
+size_t ws_write_masked(unsigned char *out, enum ws_opcode opcode, const void *payload, size_t len,
+                       const unsigned char *key)
+{
+    unsigned char mask[WS_MASK_BYTES];
+    size_t head = ws_write_head(out, opcode, len);
+    out[1] |= MASK;
+    memcpy(mask, key, sizeof(mask));
+    memcpy(out + head, mask, sizeof(mask));
+    head += sizeof(mask);
+    unmask(out + head, payload, len, mask);
+    return head + len;
 }
 
 /* ---- Handshake ---- */

@@ -36,6 +36,7 @@ enum ws_code {
 
 enum {
     WS_HEAD_MAX = 14,           /* bytes of a frame head with its mask */
+    WS_MASK_BYTES = 4,          /* of a client's masking key */
     WS_CONTROL_MAX = 125,       /* payload of a control frame (§5.5) */
     WS_CLOSE_MAX = 2 + 2 + 123, /* a whole unmasked Close frame */
     WS_ACCEPT_MAX = 29,         /* Sec-WebSocket-Accept with its NUL */
@@ -126,6 +127,14 @@ size_t ws_head_size(const unsigned char *head);
 /* The length of a whole unmasked frame, head included, from its first bytes: 10 of them, or all
  * there are if the frame is shorter. */
 size_t ws_frame_size(const unsigned char *head);
+
+/* ---- Writing: a client's frames, masked ------------------------------------------------------- */
+
+/* Writes a whole final frame with its payload masked by `key`: WS_MASK_BYTES that nobody can foresee,
+ * new for every frame (§5.3, §10.3). Returns its length. `out` has room for WS_HEAD_MAX + len bytes
+ * and does not overlap `payload`. */
+size_t ws_write_masked(unsigned char *out, enum ws_opcode opcode, const void *payload, size_t len,
+                       const unsigned char *key);
 
 /* ---- Handshake -------------------------------------------------------------------------------*/
 

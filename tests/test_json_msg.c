@@ -1123,9 +1123,78 @@ static void random_texts_are_judged_soundly(void **state)
     assert_true(good > 1000 && bad > 1000);
 }
 
+/* What a client asks a message for: a field of the wrong kind counts as none. */
+static void test_fields_of_a_message(void **state)
+{
+    static const char text[] = "{\"t\":\"a\\u00e9\",\"n\":42,\"neg\":-1,\"yes\":true,\"no\":false,"
+                               "\"nul\":\"\\u0000\",\"\":\"\"}";
+    struct json_object object;
+    struct json_error error;
+    (void)state;
+    assert_int_equal(json_parse(&object, text, sizeof(text) - 1, &error), 0);
+    char *value = json_text(&object, "t");
+    assert_string_equal(value, "a\xC3\xA9");
+    free(value);
+    value = json_text(&object, "");
+    assert_string_equal(value, "");
+    free(value);
+    assert_null(json_text(&object, "n"));
+    assert_null(json_text(&object, "nul"));
+    assert_null(json_text(&object, "missing"));
+    assert_int_equal(json_count(&object, "n"), 42);
+    assert_int_equal(json_count(&object, "neg"), 0);
+    assert_int_equal(json_count(&object, "t"), 0);
+    assert_int_equal(json_count(&object, "missing"), 0);
+    assert_true(json_true(&object, "yes"));
+    assert_false(json_true(&object, "no"));
+    assert_false(json_true(&object, "t"));
+    assert_true(json_is(&object, "t", "a\xC3\xA9"));
+    assert_false(json_is(&object, "t", "a"));
+    assert_false(json_is(&object, "missing", ""));
+}
+
+/* Puts the elements of {"a":...} together again, each in brackets. */
+static void elements(const char *array, char *out)
+{
+    char text[256];
+    struct json_object object;
+    struct json_error error;
+    struct json_field element;
+    size_t at = 0;
+    int len = snprintf(text, sizeof(text), "{\"a\":%s}", array);
+    assert_int_equal(json_parse(&object, text, (size_t)len, &error), 0);
+    *out = '\0';
+    while (json_element(&object.fields[0], &at, &element))
+        out += sprintf(out, "(%.*s)", (int)element.value_len, element.value);
+}
+
+static void test_elements_of_an_array(void **state)
+{
+    static const struct {
+        const char *array, *expected;
+    } cases[] = {
+        {"[]", ""},
+        {"[ ]", ""},
+        {"[1]", "(1)"},
+        {"[ \"a,b\" , [2,3] ,{\"x\":[4],\"y\":{}} , null ]",
+         "(\"a,b\")([2,3])({\"x\":[4],\"y\":{}})(null)"},
+        {"\"[1]\"", ""},
+        {"{\"b\":[1]}", ""},
+        {"7", ""},
+    };
+    char out[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        elements(cases[i].array, out);
+        assert_string_equal(out, cases[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fields_of_a_message),
+        cmocka_unit_test(test_elements_of_an_array),
         cmocka_unit_test(rfc8259_2_white_space),
         cmocka_unit_test(rfc8259_3_words),
         cmocka_unit_test(rfc8259_4_objects),

@@ -1161,6 +1161,28 @@ static void check_close_written(int code, const char *reason, const char *frame,
     assert_memory_equal(out, frame, n);
 }
 
+/* RFC 6455 §5.7's masked "Hello", and every length at which a head changes: what a client writes is
+ * what the RFC shows, a server's reader takes it, and another key makes other bytes of it. */
+static void test_5_3_masked_frames_written(void **state)
+{
+    static const unsigned char example[] = {0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d,
+                                            0x7f, 0x9f, 0x4d, 0x51, 0x58};
+    static const size_t lengths[] = {0, 1, 7, 8, 9, 125, 126, 127, 65535, 65536, 100000};
+    static unsigned char payload[100000], out[WS_HEAD_MAX + sizeof(payload)];
+    (void)state;
+    assert_int_equal(ws_write_masked(out, WS_TEXT, "Hello", 5, RFC_KEY), sizeof(example));
+    assert_memory_equal(out, example, sizeof(example));
+    memset(payload, 'x', sizeof(payload));
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+        struct bytes expected = {0};
+        struct frame frame = {0x81, (const char *)payload, lengths[i]};
+        put_frame(&expected, &frame, RFC_KEY);
+        assert_int_equal(ws_write_masked(out, WS_TEXT, payload, lengths[i], RFC_KEY), expected.len);
+        assert_memory_equal(out, expected.data, expected.len);
+        drop(&expected);
+    }
+}
+
 static void test_5_5_1_close_written(void **state)
 {
     (void)state;
@@ -1379,6 +1401,7 @@ int main(void)
         cmocka_unit_test(test_5_2_heads_written),
         cmocka_unit_test(test_5_2_frame_sizes_read),
         cmocka_unit_test(test_5_written_frames_are_read),
+        cmocka_unit_test(test_5_3_masked_frames_written),
         cmocka_unit_test(test_5_5_1_close_written),
         cmocka_unit_test(test_5_5_1_long_reasons_are_cut_at_a_character),
         cmocka_unit_test(test_random_dialogues_are_understood),
