@@ -18,10 +18,12 @@ comma   := ,
 ifeq ($(SAN),)
 OUT     := build
 SERVER  := ragnarok
+TALKER  := ragchat
 ECHO    := tests/ws_echo
 else
 OUT     := build/$(subst $(comma),-,$(SAN))
 SERVER  := $(OUT)/ragnarok
+TALKER  := $(OUT)/ragchat
 ECHO    := $(OUT)/ws_echo
 HARDEN   = -fPIE -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 LDHARDEN = -pie -fsanitize=$(SAN)
@@ -29,10 +31,13 @@ endif
 LOAD    := $(OUT)/load
 LOADERS := $(patsubst bench/%.c,$(OUT)/%.o,$(wildcard bench/load*.c))
 
-# Everything but the program itself: what the tests and the tools are linked with.
+# Everything but the programs themselves: what the tests and the tools are linked with.
 PARTS   := announce ca cert client config conn e2e host hpke http json_msg log name net outbox page pem \
            qr register ring room thread trust web ws
 OBJECTS := $(PARTS:%=$(OUT)/%.o)
+# The same for the terminal client, which shares some of those.
+TALKS   := chat command contacts dial glyph line mail options post say screen show talk typed url
+TALKERS := $(TALKS:%=$(OUT)/%.o) $(addprefix $(OUT)/,e2e.o hpke.o http.o json_msg.o name.o net.o ws.o)
 UNITS   := $(patsubst tests/%.c,$(OUT)/%,$(wildcard tests/test_*.c))
 CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -pthread
@@ -46,12 +51,12 @@ PEERS   := build/floor build/lws_peer build/gorilla_peer
 
 .PHONY: all run test units e2e ws_echo fuzz load bench peers pictures format clean help
 
-all: $(SERVER)
+all: $(SERVER) $(TALKER)
 
 help:
 	@echo "make run       install what is missing, build, start with config.json"
 	@echo "make test      install what is missing, build, run all tests (5 minutes)"
-	@echo "make           build the server: ./ragnarok"
+	@echo "make           build the server ./ragnarok and the terminal client ./ragchat"
 	@echo "make units     build and run the unit tests"
 	@echo "make e2e       build and run the end-to-end tests; ARGS='-k history' picks some"
 	@echo "make fuzz      feed each parser random bytes; FUZZ_SECONDS=20 for each, ONLY='http ws' picks some"
@@ -81,19 +86,20 @@ units: $(UNITS)
 		echo "  OK  $$unit: $$(grep -c '  OK' $$unit.log) tests"; \
 	done
 
-e2e: $(SERVER) $(ECHO) $(LOAD)
-	$(Q)RAGNAROK=$(abspath $(SERVER)) WS_ECHO=$(abspath $(ECHO)) LOAD=$(abspath $(LOAD)) SAN=$(SAN) \
+e2e: $(SERVER) $(TALKER) $(ECHO) $(LOAD)
+	$(Q)RAGNAROK=$(abspath $(SERVER)) RAGCHAT=$(abspath $(TALKER)) WS_ECHO=$(abspath $(ECHO)) LOAD=$(abspath $(LOAD)) SAN=$(SAN) \
 		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.3,1) tools/python -m pytest -q -n 4 --dist loadgroup tests $(ARGS)
 
 ws_echo: $(ECHO)
 load: $(LOAD)
 
 $(SERVER): $(OUT)/ragnarok.o $(OBJECTS)
+$(TALKER): $(OUT)/ragchat.o $(TALKERS)
 $(ECHO): $(OUT)/ws_echo.o $(OBJECTS)
 $(LOAD): $(LOADERS) $(OBJECTS)
-$(UNITS): $(OUT)/%: $(OUT)/%.o $(OBJECTS)
+$(UNITS): $(OUT)/%: $(OUT)/%.o $(OBJECTS) $(TALKS:%=$(OUT)/%.o)
 $(UNITS): EXTRA = -lcmocka
-$(SERVER) $(ECHO) $(LOAD) $(UNITS):
+$(SERVER) $(TALKER) $(ECHO) $(LOAD) $(UNITS):
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(EXTRA) $(LDLIBS_ALL)
 
@@ -173,6 +179,6 @@ format:
 	$(Q)clang-format -i *.c *.h tests/*.c bench/*.[ch] bench/peers/*.[ch]
 
 clean:
-	$(Q)rm -rf build ragnarok tests/ws_echo tests/out
+	$(Q)rm -rf build ragnarok ragchat tests/ws_echo tests/out
 
 -include $(wildcard $(OUT)/*.d build/fuzz/*.d)

@@ -5,6 +5,7 @@ import pytest
 from browser import Browser
 from helpers import Server
 from person import House
+from terminal import Terminal
 
 
 @pytest.fixture
@@ -83,3 +84,33 @@ def open_house(request, chromium, serve, authority):
 def house(open_house):
     """A server with a page, as config.json has it."""
     return open_house()
+
+
+# ---- The terminal client -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def homes(tmp_path):
+    """A folder for the keys of whoever is named; at the end all terminals are closed."""
+
+    def home(name):
+        folder = tmp_path / f"home-{name}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    yield home
+    while Terminal.opened:
+        Terminal.opened.pop().close()
+
+
+@pytest.fixture
+def terminal(homes):
+    """Opens ragchat on a terminal and waits until it is in."""
+
+    def start(server, name, *options, **changes):
+        folder = changes.pop("folder", None) or homes(name)
+        opened = Terminal(server, name, folder, *options, **changes)
+        opened.wait(r"\d+ here; /w tells who")
+        return opened
+
+    return start

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_command.c - what a typed line means, and what Tab makes of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../command.h"
+
+static char anna[] = "Anna", anna_b[] = "Anna B", bert[] = "bert";
+static char *const people[] = {anna, anna_b, bert};
+static const struct command_names here = {people, 3};
+
+static void commands(void **state)
+{
+    static const struct {
+        const char *line;
+        enum command_verb verb;
+        const char *name, *text;
+    } cases[] = {
+        {"hello", COMMAND_TEXT, "", "hello"},
+        {"//hello", COMMAND_TEXT, "", "/hello"},
+        {"/w", COMMAND_WHO, "", NULL},
+        {"/quit now", COMMAND_QUIT, "", NULL},
+        {"/msg bert hi  there", COMMAND_MSG, "bert", "hi  there"},
+        {"/msg anna b hi", COMMAND_MSG, "anna b", "hi"},
+        {"/msg anna bc hi", COMMAND_MSG, "anna", "bc hi"},
+        {"/msg \"no body\" hi", COMMAND_MSG, "no body", "hi"},
+        {"/msg nobody hi", COMMAND_MSG, "nobody", "hi"},
+        {"/msg bert", COMMAND_LACKS, NULL, "/msg NAME TEXT"},
+        {"/msg", COMMAND_LACKS, NULL, "/msg NAME TEXT"},
+        {"/verify", COMMAND_LACKS, NULL, "/verify NAME"},
+        {"/verify Anna B", COMMAND_VERIFY, "Anna B", NULL},
+        {"/verif Anna", COMMAND_UNKNOWN, NULL, NULL},
+        {"/", COMMAND_UNKNOWN, NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct command command = command_read(cases[i].line, here);
+        assert_int_equal(command.verb, cases[i].verb);
+        if (cases[i].name) {
+            assert_int_equal(command.name_len, strlen(cases[i].name));
+            assert_memory_equal(command.name, cases[i].name, command.name_len);
+        }
+        if (cases[i].text)
+            assert_string_equal(command.text, cases[i].text);
+    }
+}
+
+static void completing(void **state)
+{
+    (void)state;
+    struct command_completion found = command_complete("ann", 3, here);
+    assert_int_equal(found.matches, 2);
+    assert_int_equal(found.common_len, 4);
+    found = command_complete("B", 1, here);
+    assert_int_equal(found.matches, 1);
+    assert_string_equal(found.behind, ": ");
+    found = command_complete("hi b", 4, here);
+    assert_int_equal(found.from, 3);
+    assert_string_equal(found.behind, " ");
+    found = command_complete("/verify anna ", 13, here);
+    assert_int_equal(found.from, 8);
+    assert_int_equal(found.matches, 1);
+    assert_int_equal(command_complete("/q", 2, here).matches, 1);
+    assert_int_equal(command_complete("x", 1, here).matches, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commands),
+        cmocka_unit_test(completing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""ragchat on a terminal: typing, editing, what is shown, and how it ends."""
+import os
+import re
+import signal
+import unicodedata
+
+import pytest
+
+from helpers import PASSWORD, join, scenario
+from terminal import Terminal
+
+
+def test_what_is_typed_is_said(serve, terminal):
+    server = serve()
+    ana, bob = terminal(server, "ana"), terminal(server, "bob")
+    ana.wait("bob came")
+    ana.say("Hello, is anybody here?")
+    for screen in (ana, bob):
+        screen.wait(r"\d\d:\d\d ana: Hello, is anybody here\?")
+    ana.wait_row(">")
+    ana.say("/quit")
+    assert ana.end() == 0
+    bob.wait("ana left")
+
+
+def test_a_message_that_arrives_does_not_tear_the_line(serve, terminal):
+    server = serve()
+    ana, bob = terminal(server, "ana"), terminal(server, "bob")
+    ana.type("half a sent")
+    ana.wait_row("> half a sent")
+    bob.say("I interrupt")
+    ana.wait("bob: I interrupt")
+    ana.wait_row("> half a sent")
+    ana.type("ence")
+    ana.wait_row("> half a sentence")
+    assert ana.text().count("half a") == 1
+    ana.say("")
+    bob.wait("ana: half a sentence")
+
+
+@pytest.mark.parametrize(
+    "typed, seen",
+    [
+        ("日本語\x7fx", "> 日本x"),  # wide characters, one at a time
+        ("日本語\x1b[D\x1b[D\x7fx", "> x本語"),
+        ("a👍🏽\x7fb", "> ab"),  # an emoji with its skin tone
+        ("a👨\u200d👩\u200d👧\x7fb", "> ab"),  # a family of three, joined
+        ("a🇩🇪🇫🇷\x7fb", "> a🇩🇪b"),  # flags are two letters each
+        ("e\u0301x\x1b[D\x1b[Dy", "> ye\u0301x"),  # an accent of its own stays with its letter
+        ("one two three\x17\x17x", "> one x"),
+        ("one two\x01\x0bthree \x19", "> three one two"),
+        ("abc\x02\x02\x04", "> ac"),
+        ("abc\x1b[H\x1b[3~", "> bc"),
+        ("one two\x1bb\x1bd", "> one"),
+        ("x\x1b[99;99;99ny", "> xy"),  # a key that nobody knows
+    ],
+)
+def test_keys(serve, terminal, typed, seen):
+    ana = terminal(serve(), "ana")
+    ana.type(typed)
+
+    def look():
+        row = unicodedata.normalize("NFC", ana.row())
+        return row == unicodedata.normalize("NFC", seen)
+
+    ana.wait_for(look, f"{seen!r}")
+
+
+def test_a_long_line_stays_in_its_row(serve, terminal):
+    ana = terminal(serve(), "ana", columns=30)
+    ana.type("0123456789" * 10 + "end")
+    ana.wait(r"(?m)^> .*end$")
+    rows = [row for row in ana.lines() if "456789" in row]
+    assert len(rows) == 1 and len(rows[0]) < 30
+    ana.type("\x01")
+    ana.wait(r"(?m)^> 01234567890123")
+    ana.say("")
+    ana.wait("ana: 0123456789")
+
+
+def test_resizing_keeps_what_was_typed(serve, terminal):
+    server = serve()
+    ana, bob = terminal(server, "ana"), terminal(server, "bob")
+    ana.type("still here " * 4)
+    ana.wait("(still here ?){4}")
+    ana.resize(30)
+    ana.wait(r"(?m)^> .*here$")
+    bob.say("and more")
+    ana.wait("bob: and more")
+    ana.resize(100)
+    ana.wait("> still here still here still here still here")
+    ana.say("")
+    bob.wait("still here still here still here still here")
+
+
+def test_tab_completes_names_and_commands(serve, terminal):
+    server = serve()
+    ana = terminal(server, "ana")
+    terminal(server, "Berta"), terminal(server, "Bernd Müller")
+    ana.wait("Bernd Müller came|2 people came")
+    ana.type("/ver\t")
+    ana.wait_row("> /verify")
+    ana.type("ber\t")
+    ana.wait_row("> /verify Ber")
+    ana.type("\t")
+    ana.wait("Bernd Müller  Berta")
+    ana.type("n\t")
+    ana.wait_row("> /verify Bernd Müller")
+    ana.type("\x15bert\t")
+    ana.wait_row("> Berta:")
+
+
+def test_history(serve, terminal):
+    ana = terminal(serve(), "ana")
+    for text in ("first", "second"):
+        ana.say(text)
+        ana.wait(f"ana: {text}")
+    ana.type("draft\x1b[A")
+    ana.wait_row("> second")
+    ana.type("\x1b[A\x1b[A")
+    ana.wait_row("> first")
+    ana.type("\x0e\x0e")
+    ana.wait_row("> draft")
+
+
+def test_a_lone_escape_holds_nothing_up(serve, terminal):
+    server = serve()
+    ana, bob = terminal(server, "ana"), terminal(server, "bob")
+    ana.type("abc\x1b")
+    bob.say("are you there?")
+    ana.wait(r"bob: are you there\?")
+
+
+def test_a_paste_is_one_line(serve, terminal):
+    ana = terminal(serve(), "ana")
+    ana.type("\x1b[200~one\rtwo\n/quit\x1b[201~")
+    ana.wait_row("> one two /quit")
+    ana.say("")
+    ana.wait("ana: one two /quit")
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnirts\u2066\x08\x7f\rana: fake"
+
+
+def test_what_others_send_never_commands_the_terminal(serve, terminal):
+    """ECMA-48 sequences, C0, C1, DEL and bidi overrides; a newline does not begin a message."""
+    server = serve()
+    ana = terminal(server, "ana", NO_COLOR="1")
+    ana.wait("1 here")
+    ana.pump()
+    before = len(ana.raw)
+
+    @scenario
+    async def send():
+        eve = await join(server, "eve")
+        await eve.send("Broadcast", text=HOSTILE)
+        await eve.send("Broadcast", text="two\n12:00 bob: lines\tand a tab")
+        await eve.send("PrivateMessage", TgtUser="ana", text=HOSTILE)
+        await eve.messages(2)
+
+    send()
+    ana.wait("eve left")
+    written = ana.raw[before:].decode()
+    assert "owned" in written and not re.search(
+        "[\x07\x08\x7f-\x9f\u202a-\u202e\u2066-\u2069]", written
+    )
+    assert set(re.findall(r"\x1b\[[0-9?;]*(.)", written)) <= set("JCAK")
+    assert "\x1b]" not in written
+    assert not re.search(r"(?m)^\d\d:\d\d bob: lines", ana.text())
+    assert "\ufffd]0;owned\ufffd\ufffd[2J\ufffd31m" in ana.text().replace("\n", "")
+
+
+def test_names_have_colours_unless_they_are_unwanted(serve, terminal):
+    server = serve()
+    ana, bob = terminal(server, "ana"), terminal(server, "bob", NO_COLOR="1")
+    ana.say("in colour")
+    for screen in (ana, bob):
+        screen.wait("ana: in colour")
+    assert re.search(rb"\x1b\[1;3[1-6]mana\x1b\[0m", ana.raw)
+    assert not re.search(rb"\x1b\[[0-9;]*m", bob.raw)
+
+
+def test_commands(serve, terminal):
+    server = serve()
+    ana = terminal(server, "ana")
+    terminal(server, "bob")
+    ana.wait("bob came")
+    ana.say("/help")
+    ana.wait(r"/verify NAME .*compare")
+    ana.say("/w")
+    ana.wait("here: ana, bob")
+    ana.say("/nonsense")
+    ana.wait("no such command")
+    ana.say("/msg bob")
+    ana.wait("it goes like this: /msg NAME TEXT")
+    ana.say("//slashed")
+    ana.wait("ana: /slashed")
+    ana.type("draft\x03")
+    ana.wait_row(">")
+    ana.type("\x04")
+    assert ana.end() == 0
+
+
+@pytest.mark.parametrize("how", ["\x04", "\x03", signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_every_end_gives_the_terminal_back(serve, terminal, how):
+    ana = terminal(serve(), "ana")
+    if isinstance(how, str):
+        ana.type(how)
+    else:
+        os.kill(ana.pid, how)
+    assert ana.end() == 0
+    assert ana.raw.endswith(b"\x1b[?2004l")
+
+
+def test_ctrl_z_stops_and_fg_goes_on(serve, terminal):
+    """As a job of a shell: a session's leader, as elsewhere here, cannot be stopped that way."""
+    shell = ["bash", "-c", 'set -m; "$0" "$@"; echo "it stopped"; read -r; fg']
+    ana = terminal(serve(), "ana", wrap=shell)
+    ana.type("typed\x1a")
+    ana.wait("(?m)^it stopped")
+    ana.type("\n")
+    ana.wait_row("> typed")
+    ana.type("\x03\x04")
+    assert ana.end() == 0
+
+
+def test_the_password_is_asked_for_without_echo(serve, homes):
+    server = serve()
+    ana = Terminal(server, "ana", homes("ana"), RAGNAROK_PASSWORD=None)
+    ana.wait("Password:")
+    ana.say("not the one")
+    ana.wait("that is not the password")
+    ana.say(PASSWORD)
+    ana.wait("1 here")
+    assert PASSWORD not in ana.raw.decode() and b"not the one" not in ana.raw
+
+
+def test_coming_back_after_the_server_was_restarted(serve, terminal, tmp_path):
+    server = serve()
+    ana = terminal(server, "ana")
+    server.signal(signal.SIGTERM)
+    ana.wait(r"connection is lost \(.*\); trying again")
+    ana.say("said meanwhile")
+    server.wait_end()
+    serve(server_port=server.port)
+    ana.wait("connected again; something may be missing")
+    ana.wait("ana: said meanwhile")
+    assert ana.text().count("trying again") == 1
