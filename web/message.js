@@ -17,7 +17,7 @@ const LONG = 1500; // more UTF-16 units than that are shown on demand only
 const LINES = 24; // likewise more lines
 const GROUP = 5 * 60_000; // ms; what one says within it stands under one head
 
-const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
 const stamp = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "medium" });
 const calendar = new Intl.DateTimeFormat(locale, { dateStyle: "full" });
 

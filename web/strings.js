@@ -11,6 +11,7 @@ export const TABLE = {
     sentences: (...all) => all.filter(Boolean).join(" "),
 
     // Joining
+    welcome: "A chatroom. Pick a name and talk.",
     join: "Join", joining: "One moment…", yourName: "Your name", password: "Password",
     roomNamed: (room) => `Room: ${room}`,
     insecure: "This page came over http. Others in the network can read along, and private messages cannot be encrypted.",
@@ -119,6 +120,7 @@ export const TABLE = {
   "zh-Hans": {
     sentences: (...all) => all.join(""),
 
+    welcome: "一个聊天室。起个名字，聊起来。",
     join: "加入", joining: "请稍候…", yourName: "你的名字", password: "密码",
     roomNamed: (room) => `房间：${room}`,
     insecure: "此页面通过 http 打开：同一网络中的其他人可以看到内容，私聊也无法加密。",
