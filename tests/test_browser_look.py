@@ -129,7 +129,12 @@ def test_axe_finds_nothing_in_warnings(house, scheme):
     ana.talk_to("eve")
     ana.talk_state("none")
     examine(ana, "conversation without keys")
-    sealed = {"msgType": "PrivateMessage", "TgtUser": "ana", "Enc": "hpke-v1", "text": "00"}
+    sealed = {
+        "msgType": "PrivateMessage",
+        "TgtUser": "ana",
+        "Enc": "hpke-v1",
+        "text": "00",
+    }
     eve.send_text(json.dumps(sealed))
     ana.wait_visible("#talk .notice[data-kind=unreadable]")
     examine(ana, "unreadable message")
@@ -262,6 +267,37 @@ def test_phone(house):
     assert ana.js("() => document.scrollingElement.scrollWidth <= innerWidth")
 
 
+def test_back_on_a_phone_closes_what_is_in_front(house):
+    ana = house.person()
+    ana.resize(*PHONE, phone=True)
+    ana.join("ana")
+    house.members("bo")
+    ana.wait_text("#online-count", "2")
+    for _ in range(2):
+        ana.tap("#people-button")
+        ana.wait(
+            "() => document.body.dataset.people === 'open' && history.state",
+            what="the people",
+        )
+        ana.tap("#people-list li[data-name=bo] button")
+        ana.wait("() => !document.querySelector('#talk').hidden", what="the conversation")
+        assert ana.js("() => history.state") == "in front"
+        ana.js("() => history.back()")
+        ana.wait(
+            "() => document.querySelector('#talk').hidden",
+            what="the conversation to close",
+        )
+        assert ana.js("() => document.body.dataset.view") == "chat"
+    ana.tap("#people-button")
+    ana.wait("() => history.state === 'in front'", what="the people")
+    ana.js("() => history.back()")
+    ana.wait("() => document.body.dataset.people !== 'open'", what="the people to close")
+    ana.tap("#room-input")
+    ana.insert("still here")
+    ana.tap("#room-send")
+    ana.sees("still here", by="ana")
+
+
 def test_dark_and_light(house):
     """The page follows the system, while it is open, too."""
     ana, _ = lively(house)
@@ -372,7 +408,10 @@ def test_notifications_are_asked_for_only_by_the_switch(house):
     bo.talk_to("ana")
     bo.talk_state("encrypted")
     bo.whisper("a private word")
-    ana.wait("() => window.notified.length === 2", what="a notification of the private message")
+    ana.wait(
+        "() => window.notified.length === 2",
+        what="a notification of the private message",
+    )
     told = ana.js("() => window.notified")
     assert "bo" in "".join(told[0]) and "bo" in "".join(told[1])
     cover.close()

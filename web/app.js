@@ -24,6 +24,7 @@ const ANSWER_PATIENCE = 8_000; // ms, for a QR code
 const HEARTBEAT = 30_000; // ms between two looks whether the line still lives
 const RESERVE = 64; // bytes of a message that are not its text: room for the Ref
 const REF_BYTES = 12;
+const IN_FRONT = "in front"; // history.state while something on a narrow page can be closed by "Back"
 
 const narrow = matchMedia("(max-width: 760px)");
 const room = roomOfPath();
@@ -300,18 +301,38 @@ function arrange() {
   byId("room").inert = narrow.matches && (talking || isPeopleOpen());
   byId("bar").inert = narrow.matches && talking;
   byId("people").inert = narrow.matches && !isPeopleOpen();
+  queueMicrotask(keepBack); // when it is settled what is in front
 }
 
-narrow.onchange = arrange;
-byId("people-button").onclick = () => showPeople(!isPeopleOpen());
-byId("invite-button").onclick = () => invite.open(joinView.passwordNeeded ? me.password : "");
-byId("settings-button").onclick = () => settings.open(me.name);
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
+function isSomethingInFront() {
+  return narrow.matches && (isPeopleOpen() || talkView.current !== null);
+}
+
+function closeWhatIsInFront() {
   if (isPeopleOpen()) {
     showPeople(false);
     byId("people-button").focus();
   } else {
     talkView.close();
+  }
+}
+
+/** On a phone "Back" closes what is in front, instead of leaving: the history has one entry for it. */
+function keepBack() {
+  const kept = history.state === IN_FRONT;
+  if (isSomethingInFront() && !kept) history.pushState(IN_FRONT, "");
+  else if (!isSomethingInFront() && kept) history.back();
+}
+
+addEventListener("popstate", () => {
+  if (history.state !== IN_FRONT && isSomethingInFront()) closeWhatIsInFront();
+});
+narrow.onchange = arrange;
+byId("people-button").onclick = () => showPeople(!isPeopleOpen());
+byId("invite-button").onclick = () => invite.open(joinView.passwordNeeded ? me.password : "");
+byId("settings-button").onclick = () => settings.open(me.name);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.isComposing && !document.querySelector("dialog[open]")) {
+    closeWhatIsInFront();
   }
 });
