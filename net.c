@@ -502,21 +502,32 @@ static int tls_failure(struct net_stream *stream, int result, short *wants)
     }
 }
 
+enum first { FIRST_TLS, FIRST_HTTP, FIRST_NONE };
+
 /* Every TLS connection begins with a byte that is no letter (RFC 8446 §5.1), every HTTP request with a
- * capital one. OpenSSL would have taken the request when it finds that out, so it is looked at before
- * anything is read. */
-static bool speaks_http(const struct net_stream *stream)
+ * capital one. OpenSSL would have taken the request when it finds that out, so the first byte is
+ * looked at before anything is read; while there is none, nothing is read. */
+static enum first look_at_first(const struct net_stream *stream)
 {
     char first;
-    return SSL_is_server(stream->ssl) && BIO_number_read(SSL_get_rbio(stream->ssl)) == 0 &&
-           recv(stream->fd, &first, 1, MSG_PEEK) == 1 && first >= 'A' && first <= 'Z';
+    if (!SSL_is_server(stream->ssl) || BIO_number_read(SSL_get_rbio(stream->ssl)) > 0)
+        return FIRST_TLS;
+    ssize_t n = recv(stream->fd, &first, 1, MSG_PEEK);
+    if (n == 1)
+        return first >= 'A' && first <= 'Z' ? FIRST_HTTP : FIRST_TLS;
+    return n < 0 && errno == EAGAIN ? FIRST_NONE : FIRST_TLS; /* its end is OpenSSL's to tell */
 }
 
 int net_handshake(struct net_stream *stream)
 {
     if (!stream->ssl)
         return 1;
-    if (speaks_http(stream)) {
+    enum first first = look_at_first(stream);
+    if (first == FIRST_NONE) {
+        stream->read_wants = POLLIN;
+        return 0;
+    }
+    if (first == FIRST_HTTP) {
         SSL_free(stream->ssl);
         stream->ssl = NULL;
         stream->plain_http = true;
