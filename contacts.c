@@ -20,8 +20,6 @@
 
 #include <openssl/pem.h>
 
-#include "net.h"
-
 enum { KEY_HEX = 2 * E2E_KEY_BYTES, PRINT_LEN = NET_PRINT_MAX - 1 };
 
 static int complain(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -217,24 +215,29 @@ static char *read_all(FILE *file, const char *path, char *error)
     return NULL;
 }
 
-static bool is_one_of(const char *word, size_t len, const char *a, const char *b)
+/* Takes `len` of `digits` and the tab behind them off a value; NULL if they are not there. */
+static const char *take_digits(const char *value, size_t len, const char *digits)
 {
-    return (strlen(a) == len && memcmp(word, a, len) == 0) ||
-           (strlen(b) == len && memcmp(word, b, len) == 0);
+    return value && strspn(value, digits) == len && value[len] == '\t' ? value + len + 1 : NULL;
 }
 
-/* The value fields of a line: a key in hexadecimal or a fingerprint, and a word. */
-static bool value_is_good(const struct contacts *contacts, const struct contacts_list *list,
-                          const char *value, size_t len)
+static bool is_line(const char *text, const char *word)
 {
-    bool keys = list == &contacts->keys;
-    size_t first = keys ? KEY_HEX : PRINT_LEN;
-    const char *digits = keys ? "0123456789abcdef" : "0123456789ABCDEF:";
-    if (len < first + 2 || strspn(value, digits) != first || value[first] != '\t')
-        return false;
-    const char *word = value + first + 1;
-    return keys ? is_one_of(word, len - first - 1, "seen", "verified")
-                : is_one_of(word, len - first - 1, "pinned", "trusted");
+    size_t len = strlen(word);
+    return text && strncmp(text, word, len) == 0 && text[len] == '\n';
+}
+
+/* The value fields of a line: a key in hexadecimal or two fingerprints, and a word. */
+static bool value_is_good(const struct contacts *contacts, const struct contacts_list *list,
+                          const char *value)
+{
+    if (list == &contacts->keys) {
+        value = take_digits(value, KEY_HEX, "0123456789abcdef");
+        return is_line(value, "seen") || is_line(value, "verified");
+    }
+    value = take_digits(value, PRINT_LEN, "0123456789ABCDEF:");
+    value = take_digits(value, PRINT_LEN, "0123456789ABCDEF:");
+    return is_line(value, "pinned") || is_line(value, "trusted");
 }
 
 /* Returns the number of the first line that is wrong, or 0. */
@@ -249,7 +252,7 @@ static int find_fault(const struct contacts *contacts, const struct contacts_lis
             value = memchr(value, '\t', (size_t)(end - value));
             value = value ? value + 1 : NULL;
         }
-        if (!value || !value_is_good(contacts, list, value, (size_t)(end - value)))
+        if (!value || !value_is_good(contacts, list, value))
             return number;
         line = end + 1;
     }
@@ -304,7 +307,10 @@ static int save(const struct contacts *contacts, struct contacts_list *list, cha
                 char *error)
 {
     struct path path = path_of(contacts, list->name), draft;
-    FILE *file = open_new(path.text, &draft, error);
+    bool fits = strlen(text) <= CONTACTS_FILE_MAX;
+    FILE *file = fits ? open_new(path.text, &draft, error) : NULL;
+    if (!fits)
+        complain(error, "%s is full: nothing more is remembered", path.text);
     if (!file || replace(file, fputs(text, file) >= 0, &draft, path.text, error) < 0) {
         free(text);
         return -1;
@@ -403,7 +409,7 @@ static struct prefix certificate_prefix(const char *server)
 }
 
 enum contacts_verdict contacts_judge(const struct contacts *contacts, const char *server,
-                                     const char *print, bool trusted, char *before)
+                                     const struct net_prints *prints, bool trusted, char *before)
 {
     struct prefix prefix = certificate_prefix(server);
     const char *value = find(&contacts->certificates, prefix.text);
@@ -411,19 +417,21 @@ enum contacts_verdict contacts_judge(const struct contacts *contacts, const char
         return CONTACTS_GOOD;
     if (!value)
         return CONTACTS_NEW;
+    const char *key = value + PRINT_LEN + 1, *word = key + PRINT_LEN + 1;
     snprintf(before, NET_PRINT_MAX, "%.*s", PRINT_LEN, value);
-    bool pinned = value[PRINT_LEN + 1] == 'p';
-    return pinned && strcmp(before, print) == 0 ? CONTACTS_GOOD : CONTACTS_BAD;
+    bool same = strncmp(key, prints->key, PRINT_LEN) == 0;
+    return same && is_line(word, "pinned") ? CONTACTS_GOOD : CONTACTS_BAD;
 }
 
-int contacts_pin(struct contacts *contacts, const char *server, const char *print, bool trusted,
-                 char *error)
+int contacts_pin(struct contacts *contacts, const char *server, const struct net_prints *prints,
+                 bool trusted, char *error)
 {
-    char value[NET_PRINT_MAX + 16];
+    char value[2 * NET_PRINT_MAX + 16];
     struct prefix prefix = certificate_prefix(server);
-    snprintf(value, sizeof(value), "%s\t%s", print, trusted ? "trusted" : "pinned");
+    snprintf(value, sizeof(value), "%s\t%s\t%s", prints->certificate, prints->key,
+             trusted ? "trusted" : "pinned");
     const char *old = find(&contacts->certificates, prefix.text);
-    if (old && strncmp(old, value, strlen(value)) == 0)
+    if (old && is_line(old, value))
         return 0;
     return set(contacts, &contacts->certificates, prefix.text, value, error);
 }

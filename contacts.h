@@ -5,7 +5,7 @@
  * In $XDG_DATA_HOME/ragnarok, else ~/.local/share/ragnarok (mode 0700):
  *   identity.pem        our identity key (Ed25519, PKCS #8); 0600, made on first use
  *   known_keys          server, room, folded name, identity key, "seen" or "verified"
- *   known_certificates  server, SHA-256 of its certificate, "pinned" or "trusted"
+ *   known_certificates  server, SHA-256 of its certificate and of its key, "pinned" or "trusted"
  *   lock                held while one of them is changed, so that two clients lose nothing
  * The two lists have a line for each entry, with tabs between the fields. A file is replaced as a
  * whole, or not at all. One thread.
@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "e2e.h"
+#include "net.h"
 
 enum {
     CONTACTS_ERROR_MAX = 512,             /* room for a complaint, with its NUL */
@@ -58,18 +59,20 @@ int contacts_remember(struct contacts *contacts, const struct contacts_id *id,
                       const unsigned char *key, enum contacts_trust trust, char *error);
 
 enum contacts_verdict {
-    CONTACTS_GOOD, /* trusted, or the one that was pinned */
+    CONTACTS_GOOD, /* trusted, or with the key that was pinned */
     CONTACTS_NEW,  /* not trusted, and the first that this server shows */
-    CONTACTS_BAD,  /* not trusted, and not the one before; or trusted before, and no more */
+    CONTACTS_BAD,  /* not trusted, and with another key; or trusted before, and no more */
 };
 
-/* What to think of a server's certificate. `trusted`: net_peer had nothing against it. With
- * CONTACTS_BAD `before` (NET_PRINT_MAX) gets the fingerprint of the one before. */
+/* What to think of a server's certificate. `trusted`: net_peer had nothing against it. A server may
+ * have its certificate issued anew: its key is what counts. With CONTACTS_BAD `before`
+ * (NET_PRINT_MAX) gets the fingerprint of the certificate before. */
 enum contacts_verdict contacts_judge(const struct contacts *contacts, const char *server,
-                                     const char *print, bool trusted, char *before);
+                                     const struct net_prints *prints, bool trusted, char *before);
 
-/* Remembers a certificate that was accepted. Returns 0, or -1 and a complaint. */
-int contacts_pin(struct contacts *contacts, const char *server, const char *print, bool trusted,
-                 char *error);
+/* Remembers a certificate that was accepted, in place of the one before. Returns 0, or -1 and a
+ * complaint. */
+int contacts_pin(struct contacts *contacts, const char *server, const struct net_prints *prints,
+                 bool trusted, char *error);
 
 #endif

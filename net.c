@@ -460,16 +460,27 @@ int net_expect(struct net_stream *stream, const char *host)
     return ok ? 0 : -1;
 }
 
-const char *net_peer(struct net_stream *stream, char print[NET_PRINT_MAX])
+/* "AB:CD:..." of `der`, which is freed; "" when that failed. */
+static void print_digest(unsigned char *der, int len, char print[NET_PRINT_MAX])
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    X509 *cert = SSL_get0_peer_certificate(stream->ssl);
+    unsigned char digest[SHA256_DIGEST_LENGTH];
     print[0] = '\0';
-    if (!cert || X509_digest(cert, EVP_sha256(), digest, &len) != 1)
+    if (len > 0 && EVP_Digest(der, (size_t)len, digest, NULL, EVP_sha256(), NULL) == 1)
+        for (size_t i = 0; i < sizeof(digest); i++)
+            sprintf(print + 3 * i, i + 1 < sizeof(digest) ? "%02X:" : "%02X", digest[i]);
+    OPENSSL_free(der);
+}
+
+const char *net_peer(struct net_stream *stream, struct net_prints *prints)
+{
+    unsigned char *whole = NULL, *key = NULL;
+    X509 *cert = SSL_get0_peer_certificate(stream->ssl);
+    int len = cert ? i2d_X509(cert, &whole) : 0;
+    print_digest(whole, len, prints->certificate);
+    len = cert ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &key) : 0;
+    print_digest(key, len, prints->key);
+    if (!prints->certificate[0] || !prints->key[0])
         return "it showed no certificate";
-    for (unsigned i = 0; i < len; i++)
-        sprintf(print + 3 * i, i + 1 < len ? "%02X:" : "%02X", digest[i]);
     long result = SSL_get_verify_result(stream->ssl);
     return result == X509_V_OK ? NULL : X509_verify_cert_error_string(result);
 }

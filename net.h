@@ -143,10 +143,16 @@ int net_open(struct net_stream *stream, int fd, struct net_tls *tls);
  * §3) or an address. Returns 0, or -1 when memory is out or the name is too long. */
 int net_expect(struct net_stream *stream, const char *host);
 
+/* SHA-256 of a certificate, and of the public key in it (SubjectPublicKeyInfo, RFC 5280 §4.1.2.7),
+ * which stays the same when the certificate is issued anew. */
+struct net_prints {
+    char certificate[NET_PRINT_MAX], key[NET_PRINT_MAX];
+};
+
 /* Whether the peer, after the handshake, is the one expected, and trusted (RFC 9525): NULL, or what
  * speaks against it, in words. Nothing is to be sent before this was looked at: the handshake does
- * not fail because of it. `print` gets the certificate's SHA-256, or "" when there is none. */
-const char *net_peer(struct net_stream *stream, char print[NET_PRINT_MAX]);
+ * not fail because of it. `prints` are "" when there is no certificate. */
+const char *net_peer(struct net_stream *stream, struct net_prints *prints);
 
 /* Goes on with the TLS handshake. Returns 1 when done (plain: at once), 0 when it waits for
  * read_wants, -1 when it failed, or the peer spoke HTTP instead: stream->plain_http tells, and nothing

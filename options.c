@@ -43,7 +43,7 @@ static const char usage[] =
     "\n"
     "The password comes from --password-file, or $RAGNAROK_PASSWORD, or is asked for.\n"
     "A certificate that the system does not trust is shown by its fingerprint when it is first\n"
-    "seen, and remembered; another one later is refused.\n"
+    "seen, and remembered; one with another key is refused later.\n"
     "\n"
     "Exit status: 0 a proper end, all delivered; 1 wrong options; 2 no connection; 3 refused\n"
     "(password, name, room; or the name was taken over); 4 the certificate; 5 not all was\n"

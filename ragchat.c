@@ -110,14 +110,26 @@ static bool accept_new(struct client *client, const char *print, const char *why
     return false;
 }
 
-static void refuse_certificate(struct client *client, const char *print, const char *before,
-                               const char *why)
+/* Another key than before. */
+static void refuse_change(struct client *client, const char *print, const char *before,
+                          const char *why)
 {
     show_note(&client->show, SHOW_WARN,
               "the certificate of %s is REFUSED (%s): somebody may be in between.\n"
-              "before: %s\nnow:    %s\nIf its owner has changed it, take its line out of "
+              "before: %s\nnow:    %s\nIf its owner says that this is right, take its line out of "
               "%s/known_certificates.",
               client->chat.server, why, before, print, client->contacts.folder);
+    dial_drop(&client->chat.dial);
+    chat_end(&client->chat, STATUS_CERT);
+}
+
+/* With --ca nothing is compared with what was before. */
+static void refuse_unsigned(struct client *client, const char *print, const char *why)
+{
+    show_note(
+        &client->show, SHOW_WARN,
+        "the certificate of %s is REFUSED, for none of those in --ca vouches for it (%s):\n%s",
+        client->chat.server, why, print);
     dial_drop(&client->chat.dial);
     chat_end(&client->chat, STATUS_CERT);
 }
@@ -125,28 +137,28 @@ static void refuse_certificate(struct client *client, const char *print, const c
 /* Says with --ca what is wrong with a certificate; otherwise compares it with what is remembered. */
 static void judge_certificate(struct client *client)
 {
-    char print[NET_PRINT_MAX], before[NET_PRINT_MAX] = "", error[CONTACTS_ERROR_MAX] = "";
+    char before[NET_PRINT_MAX] = "", error[CONTACTS_ERROR_MAX] = "";
     struct dial *dial = &client->chat.dial;
-    const char *why = net_peer(&dial->stream, print);
+    struct net_prints prints;
+    const char *why = net_peer(&dial->stream, &prints);
     if (client->options.insecure) {
         dial_trust(dial);
         return;
     }
-    if (why && client->options.ca) {
-        refuse_certificate(client, print, "signed by none of those in --ca", why);
+    if (why && (client->options.ca || !prints.key[0])) {
+        refuse_unsigned(client, prints.certificate, why);
         return;
     }
     enum contacts_verdict verdict =
-        contacts_judge(&client->contacts, client->chat.server, print, !why, before);
+        contacts_judge(&client->contacts, client->chat.server, &prints, !why, before);
     if (verdict == CONTACTS_BAD) {
-        refuse_certificate(client, print, before, why);
+        refuse_change(client, prints.certificate, before, why);
         return;
     }
-    if (verdict == CONTACTS_NEW && !accept_new(client, print, why))
+    if (verdict == CONTACTS_NEW && !accept_new(client, prints.certificate, why))
         return;
-    bool trusted = !why && !client->options.ca;
-    if ((trusted || verdict == CONTACTS_NEW) &&
-        contacts_pin(&client->contacts, client->chat.server, print, trusted, error) < 0)
+    if (!client->options.ca &&
+        contacts_pin(&client->contacts, client->chat.server, &prints, !why, error) < 0)
         show_note(&client->show, SHOW_WARN, "%s", error);
     if (dial->state == DIAL_DOWN)
         dial_start(dial);

@@ -128,28 +128,41 @@ static void many_at_once(void **state)
     contacts_close(&contacts);
 }
 
+static struct net_prints prints(char certificate, char key)
+{
+    struct net_prints prints = {.certificate = "", .key = ""};
+    for (int i = 0; i < NET_PRINT_MAX - 1; i++) {
+        prints.certificate[i] = i % 3 == 2 ? ':' : certificate;
+        prints.key[i] = i % 3 == 2 ? ':' : key;
+    }
+    return prints;
+}
+
 static void certificates(void **state)
 {
     struct contacts contacts;
-    char one[NET_PRINT_MAX], two[NET_PRINT_MAX], before[NET_PRINT_MAX];
+    char before[NET_PRINT_MAX];
+    struct net_prints one = prints('A', 'A'), anew = prints('C', 'A'), two = prints('B', 'B');
     (void)state;
-    for (int i = 0; i < NET_PRINT_MAX - 1; i++) {
-        one[i] = i % 3 == 2 ? ':' : 'A';
-        two[i] = i % 3 == 2 ? ':' : 'B';
-    }
-    one[NET_PRINT_MAX - 1] = two[NET_PRINT_MAX - 1] = '\0';
     open_good(&contacts);
-    assert_int_equal(contacts_judge(&contacts, "h:1", one, false, before), CONTACTS_NEW);
-    assert_int_equal(contacts_judge(&contacts, "h:1", one, true, before), CONTACTS_GOOD);
-    assert_int_equal(contacts_pin(&contacts, "h:1", one, false, error), 0);
-    assert_int_equal(contacts_judge(&contacts, "h:1", one, false, before), CONTACTS_GOOD);
-    assert_int_equal(contacts_judge(&contacts, "h:2", one, false, before), CONTACTS_NEW);
-    assert_int_equal(contacts_judge(&contacts, "h:1", two, false, before), CONTACTS_BAD);
-    assert_string_equal(before, one);
-    assert_int_equal(contacts_judge(&contacts, "h:1", two, true, before), CONTACTS_GOOD);
+    assert_int_equal(contacts_judge(&contacts, "h:1", &one, false, before), CONTACTS_NEW);
+    assert_int_equal(contacts_judge(&contacts, "h:1", &one, true, before), CONTACTS_GOOD);
+    assert_int_equal(contacts_pin(&contacts, "h:1", &one, false, error), 0);
+    assert_int_equal(contacts_judge(&contacts, "h:1", &one, false, before), CONTACTS_GOOD);
+    assert_int_equal(contacts_judge(&contacts, "h:2", &one, false, before), CONTACTS_NEW);
+    assert_int_equal(contacts_judge(&contacts, "h:1", &two, false, before), CONTACTS_BAD);
+    assert_string_equal(before, one.certificate);
+    assert_int_equal(contacts_judge(&contacts, "h:1", &two, true, before), CONTACTS_GOOD);
+    /* Issued anew for the same key. */
+    assert_int_equal(contacts_judge(&contacts, "h:1", &anew, false, before), CONTACTS_GOOD);
+    assert_int_equal(contacts_pin(&contacts, "h:1", &anew, false, error), 0);
+    assert_int_equal(contacts_judge(&contacts, "h:1", &two, false, before), CONTACTS_BAD);
+    assert_string_equal(before, anew.certificate);
     /* Once trusted by the system, it has to stay so. */
-    assert_int_equal(contacts_pin(&contacts, "h:1", two, true, error), 0);
-    assert_int_equal(contacts_judge(&contacts, "h:1", two, false, before), CONTACTS_BAD);
+    assert_int_equal(contacts_pin(&contacts, "h:1", &two, true, error), 0);
+    contacts_close(&contacts);
+    open_good(&contacts);
+    assert_int_equal(contacts_judge(&contacts, "h:1", &two, false, before), CONTACTS_BAD);
     contacts_close(&contacts);
 }
 

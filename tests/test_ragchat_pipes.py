@@ -303,6 +303,37 @@ def test_trust_on_first_use(serve, home, tmp_path):
     assert run(second, "ana", home, text="x\n")[0] == CERTIFICATE, "--insecure remembers nothing"
 
 
+def make_certificate(folder, *key, days=2, host="IP:127.0.0.1"):
+    """One that signs itself, in folder/cert.crt: of a new key, or of `key`."""
+    words = f"openssl req -x509 -nodes -days {days} -subj /CN=x -addext subjectAltName={host}"
+    key = key or "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout key.pem".split()
+    subprocess.run(
+        [*words.split(), *key, "-out", "cert.crt"], cwd=folder, check=True, capture_output=True
+    )
+    (folder / "key.pem").chmod(0o600)
+    return {"SSL_Cert": str(folder / "cert.crt"), "SSL_Key": str(folder / "key.pem"), "SSL": True}
+
+
+def test_a_certificate_issued_anew_for_the_same_key_is_the_same_server(serve, homes, tmp_path):
+    """The server does so by itself when the machine has got another address."""
+    server = serve(**make_certificate(tmp_path))
+    ana = Terminal(server, "ana", homes("ana"))
+    ana.wait(r"\(yes/no\)")
+    ana.say("yes")
+    ana.wait("1 here")
+    prints = []
+    for number, key in enumerate((["-key", "key.pem"], [])):
+        prints.append(re.search("Certificate: SHA-256 (.*)", server.printed())[1])
+        server.finish()
+        files = make_certificate(tmp_path, *key, days=3, host="IP:127.0.0.1,IP:127.77.0.7")
+        server = serve(server_port=server.port, **files)
+        ana.wait("REFUSED" if number else "connected again")
+    known = (homes("ana") / "ragnarok" / "known_certificates").read_text()
+    assert prints[1] in known and prints[0] not in known
+    assert ana.end() == CERTIFICATE
+    assert prints[1] in ana.text()
+
+
 def test_a_person_is_asked(serve, homes):
     server = serve(SSL=True)
     for answer, status in (("no", CERTIFICATE), ("yes", OK), (None, OK)):
@@ -329,15 +360,9 @@ def test_a_certificate_of_ones_own_authority(serve, home, tmp_path):
 
 def test_a_certificate_for_another_host(serve, home, tmp_path):
     """RFC 9525: the name is checked, not only the chain."""
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    make += " -subj /CN=other.example -addext subjectAltName=DNS:other.example"
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.crt"
-    subprocess.run(
-        [*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
-    )
-    key.chmod(0o600)
-    server = serve(SSL=True, SSL_Cert=str(certificate), SSL_Key=str(key))
-    status, _, err = run(server, "ana", home, "--ca", str(certificate), text="x\n")
+    files = make_certificate(tmp_path, host="DNS:other.example")
+    server = serve(**files)
+    status, _, err = run(server, "ana", home, "--ca", files["SSL_Cert"], text="x\n")
     assert status == CERTIFICATE and "IP address mismatch" in err
 
 
