@@ -134,7 +134,7 @@ fuzz: $(FUZZERS)
 		echo "  OK  fuzz $$target: $$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' build/fuzz/$$target.log) inputs"; \
 	done
 
-$(FUZZERS): build/fuzz/%: build/fuzz/fuzz_%.o $(PARTS:%=build/fuzz/%.o)
+$(FUZZERS): build/fuzz/%: build/fuzz/fuzz_%.o $(PARTS:%=build/fuzz/%.o) $(TALKS:%=build/fuzz/%.o)
 	@echo "  LD  $@"
 	$(Q)clang $(FUZZ) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_ALL)
 build/fuzz/%.o: %.c | build/fuzz

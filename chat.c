@@ -108,6 +108,12 @@ static void on_hello(struct chat *chat, const struct json_object *in)
     free(nonce);
 }
 
+void chat_prompt(struct chat *chat)
+{
+    bool offline = chat->place == CHAT_OUTSIDE;
+    screen_prompt(&chat->show->screen, offline ? "(offline) > " : "> ");
+}
+
 /* What is the same for both ways. */
 static void come_in(struct chat *chat, bool all_there)
 {
@@ -123,7 +129,7 @@ static void come_in(struct chat *chat, bool all_there)
     chat->place = CHAT_ENTERING;
     chat->dial.tries = 0;
     chat->lost_at = 0;
-    screen_prompt(&chat->show->screen, "> ");
+    chat_prompt(chat);
 }
 
 static void on_joined(struct chat *chat, const struct json_object *in)
@@ -152,12 +158,15 @@ static void on_server_name(struct chat *chat, const struct json_object *in)
 
 /* ---- Who is here ---- */
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The list is sorted: one of a million names, from a server that wants us busy, takes no time. */
 static bool among(char *const *users, size_t count, const char *name)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(users[i], name) == 0)
-            return true;
-    return false;
+    return count > 0 && bsearch(&name, users, count, sizeof(*users), by_name);
 }
 
 /* Reads the list; what finds no memory is left out. */
@@ -217,6 +226,8 @@ static void on_online_users(struct chat *chat, const struct json_object *in)
     chat->users = NULL;
     chat->user_count = 0;
     read_users(chat, in);
+    if (chat->user_count > 0)
+        qsort(chat->users, chat->user_count, sizeof(*chat->users), by_name);
     if (chat->place == CHAT_INSIDE) {
         tell_difference(chat, chat->users, chat->user_count, before, count, "came");
         tell_difference(chat, before, count, chat->users, chat->user_count, "left");
@@ -374,7 +385,7 @@ bool chat_lost(struct chat *chat)
     }
     if (!chat->lost_at) {
         show_note(chat->show, SHOW_NOTE, "the connection is lost (%s); trying again", why);
-        screen_prompt(&chat->show->screen, "(offline) > ");
+        chat_prompt(chat);
         chat->lost_at = net_now();
     }
     return true;

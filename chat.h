@@ -62,6 +62,9 @@ void chat_heard(struct chat *chat, const char *text, size_t len);
 /* The line is gone. Returns whether to try again; else chat->status says how to end. */
 bool chat_lost(struct chat *chat);
 
+/* Puts before the line that is typed what stands there usually. */
+void chat_prompt(struct chat *chat);
+
 /* Ends it with that status, unless an end was decided before. */
 void chat_end(struct chat *chat, int status);
 

@@ -17,7 +17,11 @@
 
 #include <openssl/evp.h>
 
-enum { OUT_FIRST = 4096, KEY_BYTES = 16 };
+enum {
+    OUT_FIRST = 4096,
+    KEY_BYTES = 16,
+    READS_AT_ONCE = 64, /* before the caller looks elsewhere: a server may never stop sending */
+};
 
 void dial_init(struct dial *dial, const struct url *url, struct net_tls *tls)
 {
@@ -30,8 +34,7 @@ void dial_init(struct dial *dial, const struct url *url, struct net_tls *tls)
 
 void dial_drop(struct dial *dial)
 {
-    net_forget(dial->addresses);
-    dial->addresses = dial->trying = NULL;
+    dial->trying = NULL;
     net_close(&dial->stream);
     ws_reader_fini(&dial->reader);
     dial->out_from = dial->out_len = 0;
@@ -42,6 +45,8 @@ void dial_drop(struct dial *dial)
 void dial_fini(struct dial *dial)
 {
     dial_drop(dial);
+    net_forget(dial->addresses);
+    dial->addresses = NULL;
     free(dial->out);
     dial->out = NULL;
     dial->out_cap = 0;
@@ -147,7 +152,11 @@ void dial_start(struct dial *dial)
     dial->v2 = dial->answered = false;
     dial->code = 0;
     dial->until = net_now() + DIAL_OPEN_MS;
-    dial->addresses = net_look_up(dial->url->host, dial->url->port, dial->why);
+    if (!dial->proven) {
+        net_forget(dial->addresses);
+        dial->addresses = net_look_up(dial->url->host, dial->url->port, dial->why);
+    }
+    dial->proven = false;
     dial->trying = dial->addresses;
     dial->state = DIAL_CONNECTING;
 }
@@ -255,7 +264,7 @@ static enum dial_event on_asking(struct dial *dial)
         if (used > 0) {
             ws_skip(&dial->reader, (size_t)used);
             dial->state = DIAL_UP;
-            dial->answered = true;
+            dial->answered = dial->proven = true;
             dial->until = net_now() + DIAL_SILENCE_MS;
             return DIAL_OPENED;
         }
@@ -305,7 +314,7 @@ static enum dial_event on_event(struct dial *dial, const struct ws_event *event)
 static enum dial_event on_up(struct dial *dial)
 {
     struct ws_event event;
-    for (;;) {
+    for (int reads = 0; reads < READS_AT_ONCE;) {
         int found = ws_next(&dial->reader, &event);
         if (found < 0)
             return end(dial, event.code, event.why, strlen(event.why));
@@ -315,10 +324,12 @@ static enum dial_event on_up(struct dial *dial)
         if (found)
             continue;
         ssize_t n = read_some(dial);
+        dial->busy = n > 0;
         if (n < 0 && errno == EAGAIN)
             break;
         if (n <= 0)
             return lose_reading(dial, n);
+        reads++;
         dial->pinged = false;
         if (dial->state == DIAL_UP)
             dial->until = net_now() + DIAL_SILENCE_MS;
@@ -366,6 +377,7 @@ enum dial_event dial_next(struct dial *dial)
 {
     enum dial_state before;
     enum dial_event event;
+    dial->busy = false;
     do {
         before = dial->state;
         event = step(dial);
@@ -373,7 +385,7 @@ enum dial_event dial_next(struct dial *dial)
     bool waits = dial->state != DIAL_DOWN && dial->state != DIAL_JUDGED;
     if (event == DIAL_NOTHING && waits && net_now() >= dial->until)
         event = on_timeout(dial);
-    dial->busy = event != DIAL_NOTHING && dial->state != DIAL_DOWN;
+    dial->busy |= event != DIAL_NOTHING && dial->state != DIAL_DOWN;
     return event;
 }
 

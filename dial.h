@@ -3,7 +3,8 @@
  * dial.h - the line to the server from the client's side: connecting, TLS, the WebSocket's opening,
  * messages both ways, pings, the end, and when to try again.
  *
- * Nothing here waits but the look-up of a name: dial_wants says what poll(2) is to wait for, and
+ * Nothing here waits but the look-up of a name, which is spared when a connection that came about is
+ * lost: its addresses are tried once more first. dial_wants says what poll(2) is to wait for, and
  * dial_next goes on as far as it can. One thread.
  */
 #ifndef DIAL_H
@@ -59,12 +60,13 @@ struct dial {
     size_t text_len;
 
     struct addrinfo *addresses, *trying;
+    bool proven; /* at one of the addresses the WebSocket was open; they need no look-up */
     struct net_stream stream;
     struct ws_reader reader;
     char key[URL_KEY_LEN + 1];
     unsigned char *out; /* frames that are to be sent, from `out_from` to `out_len` */
     size_t out_from, out_len, out_cap;
-    bool busy;      /* the last dial_next told an event: there may be more */
+    bool busy;      /* the last dial_next told an event, or read much: there may be more */
     int64_t until;  /* net_now at which the present state has lasted too long */
     bool pinged;    /* in DIAL_UP: since a Ping was sent nothing has come */
     unsigned tries; /* see dial_patience; whoever came in sets it to 0 */
@@ -83,7 +85,8 @@ void dial_trust(struct dial *dial);
 /* What to wait for, and until when (net_now; INT64_MAX: for ever). A negative fd: nothing. */
 int64_t dial_wants(const struct dial *dial, struct pollfd *wants);
 
-/* Goes on as far as it can without waiting, up to one event. To be called until DIAL_NOTHING. */
+/* Goes on as far as it can without waiting, up to one event. To be called until DIAL_NOTHING; dial_wants
+ * tells when again. */
 enum dial_event dial_next(struct dial *dial);
 
 /* Queues a text message of `len` bytes. Returns 0, or -1 when the line is not up or the queue is

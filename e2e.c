@@ -473,7 +473,8 @@ char *e2e_write_message(const struct e2e_message *message, const char *target, c
 
 bool e2e_is_sealed(const struct json_object *message)
 {
-    return json_find(message, "Enc") != NULL;
+    return json_find(message, "Enc") || json_find(message, "EncKey") || json_find(message, "Seq") ||
+           json_find(message, "Sig");
 }
 
 static bool read_enc(const struct json_object *in)

@@ -168,8 +168,8 @@ enum e2e_verdict {
 /* The Code of a notice: "malformed", "stale_key", ...; "opened" for E2E_OPENED. A constant. */
 const char *e2e_code(enum e2e_verdict verdict);
 
-/* Whether a PrivateMessage claims to be encrypted (it has an Enc), so that its `text` is never to be
- * shown as it is. */
+/* Whether a PrivateMessage claims to be encrypted (it has a field that only those have), so that its
+ * `text` is never to be shown as it is. */
 bool e2e_is_sealed(const struct json_object *message);
 
 /* Step 1, the shape. Returns false if it is malformed; e2e_message_fini is due in both cases. */

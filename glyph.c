@@ -86,6 +86,35 @@ char *glyph_clean(const char *text, size_t len, const char *newline)
     return out;
 }
 
+static bool is_word(const char *text, size_t len)
+{
+    utf8proc_int32_t c;
+    for (size_t at = 0; at < len;) {
+        at += read_char(text, len, at, &c);
+        if (c == '"' || utf8proc_category(c) == UTF8PROC_CATEGORY_ZS)
+            return false;
+    }
+    return true;
+}
+
+char *glyph_quote(const char *name)
+{
+    size_t len = strlen(name);
+    char *quoted = malloc(2 * len + 3), *at = quoted;
+    bool word = is_word(name, len);
+    if (!quoted || word)
+        return quoted ? memcpy(quoted, name, len + 1) : NULL;
+    *at++ = '"';
+    for (; *name; name++) {
+        if (*name == '"')
+            *at++ = '\\';
+        *at++ = *name;
+    }
+    *at++ = '"';
+    *at = '\0';
+    return quoted;
+}
+
 size_t glyph_next(const char *text, size_t len, size_t at)
 {
     utf8proc_int32_t before, c, state = 0;
@@ -119,7 +148,7 @@ size_t glyph_columns(const char *text, size_t len)
     for (size_t at = 0; at < len;) {
         utf8proc_int32_t c;
         at += read_char(text, len, at, &c);
-        columns += c < 0 ? 1 : (size_t)utf8proc_charwidth(c);
+        columns += c < 0 || c == '\n' ? 1 : (size_t)utf8proc_charwidth(c);
     }
     return columns;
 }

@@ -18,6 +18,10 @@
  * when memory is out. */
 char *glyph_clean(const char *text, size_t len, const char *newline);
 
+/* A name as it stands in a line of text: one with white space or quotes is quoted, so that nobody can
+ * be called "ana to you [verified]". Freed with free(); NULL when memory is out. */
+char *glyph_quote(const char *name);
+
 /* Whether all of it is UTF-8 (RFC 3629) without U+0000. */
 bool glyph_is_text(const char *text, size_t len);
 
@@ -29,7 +33,7 @@ bool glyph_is_harmless(long character);
 size_t glyph_next(const char *text, size_t len, size_t at);
 size_t glyph_previous(const char *text, size_t at);
 
-/* Columns that `len` bytes of harmless UTF-8 take on a terminal. */
+/* Columns that `len` bytes of harmless UTF-8 take on a terminal; a newline is drawn as one sign. */
 size_t glyph_columns(const char *text, size_t len);
 
 #endif

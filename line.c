@@ -57,12 +57,17 @@ static size_t after(const struct line *line)
     return glyph_next(line->text, line->len, line->at);
 }
 
+static bool is_gap(char c)
+{
+    return c == ' ' || c == '\n';
+}
+
 static size_t word_before(const struct line *line)
 {
     size_t at = line->at;
-    while (at > 0 && line->text[at - 1] == ' ')
+    while (at > 0 && is_gap(line->text[at - 1]))
         at--;
-    while (at > 0 && line->text[at - 1] != ' ')
+    while (at > 0 && !is_gap(line->text[at - 1]))
         at--;
     return at;
 }
@@ -70,9 +75,9 @@ static size_t word_before(const struct line *line)
 static size_t word_after(const struct line *line)
 {
     size_t at = line->at;
-    while (at < line->len && line->text[at] == ' ')
+    while (at < line->len && is_gap(line->text[at]))
         at++;
-    while (at < line->len && line->text[at] != ' ')
+    while (at < line->len && !is_gap(line->text[at]))
         at++;
     return at;
 }
@@ -135,6 +140,11 @@ static void kill_word_before(struct line *line)
 static void kill_word_after(struct line *line)
 {
     cut(line, line->at, word_after(line));
+}
+
+static void new_line(struct line *line)
+{
+    insert(line, "\n", 1);
 }
 
 static void yank(struct line *line)
@@ -258,9 +268,18 @@ static const struct {
     {"[1;5D", word_left},
     {"[1;3D", word_left},
     {"d", kill_word_after},
+    {"\r", new_line},
     {"\x7F", kill_word_before},
     {"\b", kill_word_before},
 };
+
+/* The end of what was pasted: the line's end that a terminal copies along is not meant. */
+static void end_paste(struct line *line)
+{
+    if (line->pasting && line->at > 0 && line->text[line->at - 1] == '\n')
+        erase(line, line->at - 1, line->at);
+    line->pasting = line->pasted_cr = false;
+}
 
 static void escape_key(struct line *line)
 {
@@ -269,7 +288,7 @@ static void escape_key(struct line *line)
     if (len == 5 && memcmp(sequence, "[200~", 5) == 0)
         line->pasting = true;
     if (len == 5 && memcmp(sequence, "[201~", 5) == 0)
-        line->pasting = false;
+        end_paste(line);
     if (line->pasting)
         return;
     for (size_t i = 0; i < sizeof(escapes) / sizeof(*escapes); i++)
@@ -291,15 +310,28 @@ static void character_key(struct line *line)
 {
     utf8proc_int32_t c;
     utf8proc_ssize_t len = (utf8proc_ssize_t)line->key_len;
+    line->pasted_cr = false;
     if (utf8proc_iterate(line->key, len, &c) == len && glyph_is_harmless(c))
         insert(line, (const char *)line->key, line->key_len);
+}
+
+/* A control character in a paste. Ctrl-C is a person's, to whom the paste's end never came. */
+static void paste_key(struct line *line, unsigned char byte)
+{
+    bool same_end = byte == '\n' && line->pasted_cr;
+    line->pasted_cr = byte == '\r';
+    if (byte == '\r' || (byte == '\n' && !same_end))
+        new_line(line);
+    else if (byte == '\t')
+        insert(line, " ", 1);
+    else if (byte == ('C' & 0x1F))
+        end_paste(line);
 }
 
 static enum line_action control_key(struct line *line, unsigned char byte)
 {
     if (line->pasting) {
-        if (byte == '\r' || byte == '\n' || byte == '\t')
-            insert(line, " ", 1);
+        paste_key(line, byte);
         return LINE_NONE;
     }
     switch (byte) {

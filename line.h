@@ -3,7 +3,8 @@
  * line.h - the line that is being typed: keys in, an edited text out, and what of it to show.
  *
  * It takes the bytes of a terminal one by one and never waits for the next: a lone Escape holds
- * nothing up. What a person takes for one character is one here, be it an emoji of seven code points
+ * nothing up. A line may have several, from a paste or by Alt-Return: it stays one text, and goes out
+ * only with Return. What a person takes for one character is one here, be it an emoji of seven code points
  * (UAX #29). Pure: no I/O, no locks; a line belongs to one thread.
  */
 #ifndef LINE_H
@@ -40,7 +41,8 @@ struct line {
 
     unsigned char key[LINE_KEY_MAX]; /* the bytes of a key so far */
     size_t key_len;
-    bool pasting; /* between the marks of a bracketed paste, where Return is a blank */
+    bool pasting;   /* between the marks of a bracketed paste, where Return ends no line */
+    bool pasted_cr; /* the last byte of the paste: a \n behind it is the same line's end */
 };
 
 /* What to show in `columns`: the bytes from `start` to `end`, and the cursor's column among them. */

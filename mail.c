@@ -13,6 +13,8 @@
 
 #include <openssl/crypto.h>
 
+enum { ABOUT_MAX = 256 }; /* bytes of a Ref that a notice repeats; a longer one is left out */
+
 static const char keys_ref[] = "keys"; /* the Ref of every GetKeys */
 
 int mail_init(struct mail *mail, struct dial *dial, struct show *show, struct contacts *contacts,
@@ -287,11 +289,14 @@ static void refuse_message(struct mail *mail, const struct json_object *in, cons
                            enum e2e_verdict verdict)
 {
     struct say_heard heard = {.private = true, .encrypted = true, .code = e2e_code(verdict)};
+    const struct json_field *ref = json_find(in, "Ref");
+    if (ref && ref->value_len > ABOUT_MAX)
+        ref = NULL;
     if (verdict != E2E_STALE_KEY && verdict != E2E_KEY_CHANGED)
         show_note(mail->show, SHOW_WARN, "a message of %s cannot be read: %s", from,
                   explain(verdict));
     show_json(mail->show, in, &heard);
-    mail_send(mail, say_notice(from, e2e_code(verdict), json_find(in, "Ref")));
+    mail_send(mail, say_notice(from, e2e_code(verdict), ref));
 }
 
 /* A message that waits for its sender's key to be accepted. */
@@ -384,7 +389,7 @@ static void show_number(struct mail *mail, struct talk *talk)
 {
     char number[E2E_SAFETY_MAX];
     const char *name = talk->peer.name;
-    if (!talk_safety(&mail->talks, talk, number)) {
+    if (!talk_safety(&mail->talks, talk, mail->compared, number)) {
         show_note(mail->show, SHOW_NOTE, "%s has no key that could be compared", name);
         return;
     }
@@ -395,6 +400,7 @@ static void show_number(struct mail *mail, struct talk *talk)
               "it is the same; anything else changes nothing.",
               name);
     mail->comparing = talk;
+    screen_prompt(&mail->show->screen, "the same? (yes/no) > ");
 }
 
 void mail_keys(struct mail *mail, const struct json_object *in)

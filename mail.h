@@ -22,11 +22,12 @@ struct mail {
     struct show *show; /* borrowed */
     struct post post;
     struct talks talks;
-    bool inside;            /* we are in, and all that came before has been heard */
-    size_t max_message;     /* bytes of the longest message that the server takes */
-    bool failed;            /* a letter will not be delivered */
-    bool heard;             /* a private message was read */
-    struct talk *comparing; /* whose safety number is shown: a "yes" would mark it */
+    bool inside;                           /* we are in, and all that came before has been heard */
+    size_t max_message;                    /* bytes of the longest message that the server takes */
+    bool failed;                           /* a letter will not be delivered */
+    bool heard;                            /* a private message was read */
+    struct talk *comparing;                /* whose safety number is shown: a "yes" would mark it */
+    unsigned char compared[E2E_KEY_BYTES]; /* the key that this number was made of */
 };
 
 /* Readies it. Returns 0, or -1 when the system gives no random numbers; mail_fini is due in both

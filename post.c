@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
+#include "name.h"
 #include "net.h"
 
 enum { MARK_LEN = 16 };
@@ -130,16 +133,20 @@ static bool is_ref(const char *ref)
     if (digits != MARK_LEN || ref[MARK_LEN] != '-')
         return false;
     const char *number = ref + MARK_LEN + 1;
-    return *number && strspn(number, "0123456789") == strlen(number);
+    return *number && strlen(ref) < POST_REF_MAX && strspn(number, "0123456789") == strlen(number);
 }
 
-/* FNV-1a over both. */
-static uint64_t hash(const char *from, const char *ref)
+/* The start of SHA-256 over both: whoever could aim at the sum of somebody else's next message would
+ * make it vanish. Returns false when there is no memory for it. */
+static bool hash(const char *from, const char *ref, uint64_t *sum)
 {
-    uint64_t sum = json_key(from);
-    for (; *ref; ref++)
-        sum = (sum ^ (unsigned char)*ref) * 0x100000001b3;
-    return sum;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char both[NAME_MAX_BYTES + POST_REF_MAX + 1];
+    int len = snprintf(both, sizeof(both), "%s %s", ref, from);
+    if (EVP_Digest(both, (size_t)len, digest, NULL, EVP_sha256(), NULL) != 1)
+        return false;
+    memcpy(sum, digest, sizeof(*sum));
+    return true;
 }
 
 static bool heard_before(struct post *post, uint64_t sum)
@@ -153,8 +160,9 @@ static bool heard_before(struct post *post, uint64_t sum)
 
 bool post_heard(struct post *post, const char *from, const struct json_object *in)
 {
+    uint64_t sum;
     char *ref = json_text(in, "Ref");
-    bool before = ref && is_ref(ref) && heard_before(post, hash(from, ref));
+    bool before = ref && is_ref(ref) && hash(from, ref, &sum) && heard_before(post, sum);
     free(ref);
     return before;
 }

@@ -71,7 +71,7 @@ void post_resend(struct post *post);
 
 /* Notes a message that came; returns true if it had come before. Its sender did not know that it had
  * arrived when he lost his connection, and sent it again. Only a Ref of the kind made here can tell:
- * no client makes it twice. `from` is the sender's name. */
+ * no client makes it twice. `from` is the sender's name (name.h has its bound). */
 bool post_heard(struct post *post, const char *from, const struct json_object *in);
 
 #endif

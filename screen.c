@@ -77,6 +77,17 @@ static void erase_row(struct screen *screen)
     screen->drawn = 0;
 }
 
+/* What is typed, with a sign for each newline in it. */
+static void add_typed(struct screen *screen, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '\n')
+            add_text(screen, "\xE2\x86\xB5"); /* U+21B5 */
+        else
+            add(screen, text + i, 1);
+    }
+}
+
 static void draw_row(struct screen *screen)
 {
     char right[32];
@@ -88,7 +99,7 @@ static void draw_row(struct screen *screen)
     struct line_view view = line_look(&screen->line, screen->columns - prompt);
     if (fits)
         add_text(screen, screen->prompt);
-    add(screen, screen->line.text + view.start, view.end - view.start);
+    add_typed(screen, screen->line.text + view.start, view.end - view.start);
     screen->drawn = prompt + view.cursor;
     add_text(screen, "\r");
     if (screen->drawn > 0) {
@@ -214,6 +225,31 @@ static void add_style(struct screen *screen, enum screen_style style, const char
 void screen_begin(struct screen *screen)
 {
     erase_row(screen);
+    screen->column = 0;
+}
+
+/* Columns of a cluster, rather too many than too few: some terminals give two to whatever is followed
+ * by U+FE0F. */
+static size_t width_of(const char *cluster, size_t len)
+{
+    return glyph_columns(cluster, len) + (memmem(cluster, len, "\xEF\xB8\x8F", 3) ? 1 : 0);
+}
+
+/* Queues harmless text and breaks it at the end of the row: where the terminal does that, the next row
+ * would begin like a message. */
+static void add_broken(struct screen *screen, const char *text)
+{
+    size_t len = strlen(text);
+    for (size_t at = 0, next; at < len; at = next) {
+        next = glyph_next(text, len, at);
+        size_t width = width_of(text + at, next - at);
+        if (text[at] != '\n' && screen->column + width > screen->columns) {
+            add_text(screen, margin);
+            screen->column = sizeof(margin) - 2;
+        }
+        add(screen, text + at, next - at);
+        screen->column = text[at] == '\n' ? 0 : screen->column + width;
+    }
 }
 
 void screen_put(struct screen *screen, enum screen_style style, const char *text, size_t len)
@@ -224,7 +260,10 @@ void screen_put(struct screen *screen, enum screen_style style, const char *text
         return;
     if (coloured)
         add_style(screen, style, text, len);
-    add_text(screen, harmless);
+    if (screen->open)
+        add_broken(screen, harmless);
+    else
+        add_text(screen, harmless);
     if (coloured)
         add_text(screen, "\x1b[0m");
     free(harmless);

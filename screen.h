@@ -36,8 +36,9 @@ struct screen {
     struct termios before;
     char prompt[SCREEN_PROMPT_MAX];
     struct line line;
-    size_t drawn; /* columns from the row's start to the cursor, as it was drawn last */
-    char *out;    /* what the next write takes */
+    size_t column; /* where what is said has got to */
+    size_t drawn;  /* columns from the row's start to the cursor, as it was drawn last */
+    char *out;     /* what the next write takes */
     size_t out_len, out_cap;
 };
 
@@ -61,7 +62,7 @@ void screen_draw(struct screen *screen, bool clear);
 void screen_resize(struct screen *screen);
 
 /* Says a line above the one that is typed: begin, put its parts, end. A newline in a part begins an
- * indented line, so that no text can look like a message of somebody else. */
+ * indented line, and so does the end of the row: no text can look like a message of somebody else. */
 void screen_begin(struct screen *screen);
 void screen_put(struct screen *screen, enum screen_style style, const char *text, size_t len);
 void screen_end(struct screen *screen);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "glyph.h"
+
 enum { TIME_MAX = 32 };
 
 /* Hours and minutes; with the day before them if it is not today. */
@@ -30,6 +32,22 @@ static void put(struct show *show, enum screen_style style, const char *text)
     screen_put(&show->screen, style, text, strlen(text));
 }
 
+void show_name(struct show *show, const char *name)
+{
+    char *quoted = glyph_quote(name);
+    put(show, SCREEN_NAME, quoted ? quoted : "?");
+    free(quoted);
+}
+
+/* Somebody by name, or NULL for you. */
+static void put_person(struct show *show, const char *name)
+{
+    if (name)
+        show_name(show, name);
+    else
+        put(show, SCREEN_PLAIN, "you");
+}
+
 void show_message(struct show *show, const struct show_message *message)
 {
     char when[TIME_MAX];
@@ -38,12 +56,10 @@ void show_message(struct show *show, const struct show_message *message)
     format_time(message->time, when);
     screen_begin(&show->screen);
     put(show, SCREEN_DIM, when);
-    put(show, message->from ? SCREEN_NAME : SCREEN_PLAIN, message->from ? message->from : "you");
-    if (message->to || message->mark)
-        put(show, SCREEN_PLAIN, " to ");
-    if (message->to || message->mark)
-        put(show, message->to ? SCREEN_NAME : SCREEN_PLAIN, message->to ? message->to : "you");
+    put_person(show, message->from);
     if (message->mark) {
+        put(show, SCREEN_PLAIN, " to ");
+        put_person(show, message->to);
         put(show, SCREEN_PLAIN, " ");
         put(show, message->warn ? SCREEN_WARN : SCREEN_GOOD, message->mark);
     }

@@ -23,6 +23,9 @@ struct show {
     bool broken; /* standard output takes no more: its reader has gone */
 };
 
+/* Puts a name (glyph_quote) into a line that was begun. */
+void show_name(struct show *show, const char *name);
+
 /* A message as people see it. */
 struct show_message {
     const char *from, *to; /* NULL: to the room, or from you */

@@ -191,23 +191,28 @@ static bool present_key(struct talks *talks, struct talk *talk, unsigned char *k
     return contacts_find(talks->contacts, &id, key) != CONTACTS_UNKNOWN;
 }
 
-int talk_verify(struct talks *talks, struct talk *talk, char *error)
+bool talk_safety(struct talks *talks, struct talk *talk, unsigned char key[E2E_KEY_BYTES],
+                 char *out)
 {
-    unsigned char key[E2E_KEY_BYTES];
+    return present_key(talks, talk, key) && e2e_safety(talks->session.keys.identity, key, out);
+}
+
+int talk_verify(struct talks *talks, struct talk *talk, const unsigned char key[E2E_KEY_BYTES],
+                char *error)
+{
+    unsigned char present[E2E_KEY_BYTES];
     error[0] = '\0';
-    if (!present_key(talks, talk, key))
+    if (!present_key(talks, talk, present) || memcmp(present, key, E2E_KEY_BYTES) != 0) {
+        snprintf(error, CONTACTS_ERROR_MAX,
+                 "not marked: while you compared, another key of %s came; compare again",
+                 talk->peer.name);
         return -1;
+    }
     remember(talks, talk, key, CONTACTS_VERIFIED, error);
     if (error[0])
         return -1;
     talk->state = talk->state == TALK_CHANGED ? TALK_ASKING : TALK_VERIFIED;
     return 0;
-}
-
-bool talk_safety(struct talks *talks, struct talk *talk, char *out)
-{
-    unsigned char key[E2E_KEY_BYTES];
-    return present_key(talks, talk, key) && e2e_safety(talks->session.keys.identity, key, out);
 }
 
 /* ---- Messages ---- */

@@ -100,13 +100,18 @@ bool talk_wait(struct talk *talk, const char *json, size_t len);
 /* Takes the first one that waits, or NULL. The caller frees it with free(). */
 struct talk_waiting *talk_take(struct talk *talk);
 
-/* Accepts the key that was offered, or marks the one that is known as compared. Returns 0, or -1 and
- * a complaint in `error` (CONTACTS_ERROR_MAX). */
+/* Accepts the key that was offered. Returns 0, or -1 and a complaint in `error`
+ * (CONTACTS_ERROR_MAX). */
 int talk_accept(struct talks *talks, struct talk *talk, char *error);
-int talk_verify(struct talks *talks, struct talk *talk, char *error);
 
 /* The safety number with the key that is known, or in TALK_CHANGED with the one that is offered.
- * `out` has room for E2E_SAFETY_MAX bytes. Returns false if there is no key. */
-bool talk_safety(struct talks *talks, struct talk *talk, char *out);
+ * `out` has room for E2E_SAFETY_MAX bytes. `key` gets the key. Returns false if there is none. */
+bool talk_safety(struct talks *talks, struct talk *talk, unsigned char key[E2E_KEY_BYTES],
+                 char *out);
+
+/* Marks the key whose number was compared. Returns 0, or -1 and a complaint as above: among others if
+ * the server has brought another key since then. */
+int talk_verify(struct talks *talks, struct talk *talk, const unsigned char key[E2E_KEY_BYTES],
+                char *error);
 
 #endif

@@ -24,7 +24,7 @@ static void tell_who(struct chat *chat)
     screen_put(&chat->show->screen, SCREEN_DIM, "-- here:", 8);
     for (size_t i = 0; i < chat->user_count; i++) {
         screen_put(&chat->show->screen, SCREEN_PLAIN, i ? ", " : " ", i ? 2 : 1);
-        screen_put(&chat->show->screen, SCREEN_NAME, chat->users[i], strlen(chat->users[i]));
+        show_name(chat->show, chat->users[i]);
     }
     screen_end(&chat->show->screen);
 }
@@ -77,20 +77,23 @@ static void do_plain(struct chat *chat, struct talk *talk)
               talk->peer.name, talk->peer.name);
 }
 
-/* The answer to a safety number. */
-static void do_compared(struct chat *chat, const char *answer)
+/* Whether a line is the answer to a safety number. Any other line ends the question, too. */
+static bool do_compared(struct chat *chat, const char *answer)
 {
     char error[CONTACTS_ERROR_MAX];
     struct talk *talk = chat->mail.comparing;
+    bool yes = strcasecmp(answer, "yes") == 0;
     chat->mail.comparing = NULL;
-    if (strcasecmp(answer, "yes") != 0) {
+    chat_prompt(chat);
+    if (!yes) {
         show_note(chat->show, SHOW_NOTE, "%s is not marked", talk->peer.name);
-    } else if (talk_verify(&chat->mail.talks, talk, error) < 0) {
+    } else if (talk_verify(&chat->mail.talks, talk, chat->mail.compared, error) < 0) {
         show_note(chat->show, SHOW_WARN, "%s", error);
     } else {
         show_note(chat->show, SHOW_NOTE, "%s is verified", talk->peer.name);
         mail_accepted(&chat->mail, talk);
     }
+    return yes || strcasecmp(answer, "no") == 0;
 }
 
 static void do_talk_command(struct chat *chat, const struct command *command)
@@ -148,9 +151,7 @@ static void on_enter(struct chat *chat)
     screen_draw(screen, false);
     if (!text) {
         show_note(chat->show, SHOW_WARN, "out of memory");
-    } else if (chat->mail.comparing) {
-        do_compared(chat, text);
-    } else {
+    } else if (!chat->mail.comparing || !do_compared(chat, text)) {
         struct command command = command_read(text, here(chat));
         do_command(chat, &command);
     }

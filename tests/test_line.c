@@ -167,8 +167,8 @@ static void moving_and_cutting(void **state)
 static void pasting(void **state)
 {
     (void)state;
-    assert_int_equal(type("\x1b[200~a\r\nb\x04\x1b[A\tc\x1b[201~"), LINE_NONE);
-    assert_string_equal(line.text, "a  b c");
+    assert_int_equal(type("\x1b[200~a\r\nb\x04\x1b[A\tc\r\x1b[201~"), LINE_NONE);
+    assert_string_equal(line.text, "a\nb c");
     assert_int_equal(type("\r"), LINE_ENTER);
 }
 

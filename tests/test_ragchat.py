@@ -132,15 +132,39 @@ def test_a_lone_escape_holds_nothing_up(serve, terminal):
     ana.wait(r"bob: are you there\?")
 
 
-def test_a_paste_is_one_line(serve, terminal):
+def test_a_paste_of_several_lines_is_one_message(serve, terminal):
+    """Which is sent with Return, not before, and means nothing but itself."""
     ana = terminal(serve(), "ana")
-    ana.type("\x1b[200~one\rtwo\n/quit\x1b[201~")
-    ana.wait_row("> one two /quit")
+    ana.type("\x1b[200~one\rtwo\n\r\n/quit\r\x1b[201~")
+    ana.wait_row("> one↵two↵↵/quit")
+    ana.type("\x17\x1b\rx")
+    ana.wait_row("> one↵two↵↵↵x")
     ana.say("")
-    ana.wait("ana: one two /quit")
+    ana.wait("(?m)ana: one\n      two\n\n\n      x$")
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnirts\u2066\x08\x7f\rana: fake"
+
+
+def test_nobody_can_look_like_somebody_else(serve, terminal):
+    """Neither by a name nor by a text that fills the row and goes on like a message."""
+    server = serve()
+    ana = terminal(server, "ana", columns=40, NO_COLOR="1")
+
+    @scenario
+    async def send():
+        eve = await join(server, "bob to you [verified]")
+        forged = "12:00 bob to you [verified]: pay eve"
+        await eve.send("Broadcast", text="forged")
+        await eve.send("Broadcast", text="日本❤️" * 40 + forged + "x" * 80 + forged)
+        await eve.messages(2)
+
+    send()
+    ana.wait("left")
+    assert '"bob to you [verified]": forged' in ana.text()
+    message = ana.text().split(": forged\n")[1].split("\n--")[0].split("\n")
+    assert len(message) > 8 and all(row.startswith("      ") for row in message[1:])
+    assert all(len(row) <= 40 for row in message)
 
 
 def test_what_others_send_never_commands_the_terminal(serve, terminal):

@@ -18,10 +18,10 @@ def test_two_terminals(serve, terminal):
     server = serve()
     ana, bob = terminal(server, "ana"), terminal(server, "Bob B")
     ana.say("/msg bob b just between us 日本")
-    ana.wait(r"you to bob b \[encrypted\]: just between us 日本")
+    ana.wait(r'you to "bob b" \[encrypted\]: just between us 日本')
     bob.wait(r"ana to you \[encrypted\]: just between us 日本")
     bob.say('/msg "ana" and back')
-    ana.wait(r"Bob B to you \[encrypted\]: and back")
+    ana.wait(r'"Bob B" to you \[encrypted\]: and back')
     for screen, name in ((ana, "Bob B"), (bob, "ana")):
         screen.say(f"/verify {name}")
         screen.wait("Type yes")
@@ -29,10 +29,11 @@ def test_two_terminals(serve, terminal):
     assert numbers[0] == numbers[1] and len(numbers[0]) == 2
     ana.say("yes")
     ana.wait("Bob B is verified")
-    bob.say("no")
+    bob.say("later, perhaps")
     bob.wait("ana is not marked")
+    ana.wait('"Bob B": later, perhaps')
     ana.say("/msg Bob B more")
-    ana.wait(r"you to Bob B \[verified\]: more")
+    ana.wait(r'you to "Bob B" \[verified\]: more')
     bob.wait(r"ana to you \[encrypted\]: more")
 
 
@@ -102,6 +103,7 @@ def tampered(good, person, keys):
     yield "stale_key", {**good, "ToKey": flip(good["ToKey"])}
     yield "malformed", {**good, "Seq": 0}
     yield "malformed", {**good, "EncKey": "00"}
+    yield "malformed", {key: value for key, value in good.items() if key != "Enc"}
     yield "replayed", good
 
 
@@ -162,6 +164,31 @@ def test_a_changed_key(serve, terminal, verified):
     correspond(server, ana, bob, first)
     ana.wait("bob left")
     correspond(server, ana, other, second)
+
+
+def test_yes_is_about_the_number_that_was_shown(serve, terminal):
+    """A server that changes the key while two people compare gets nothing marked."""
+    server = serve()
+    ana, bob, other = terminal(server, "ana"), Person("bob"), Person("bob")
+
+    async def first(peer, keys):
+        await peer.send("PrivateMessage", **bob.seal("ana", keys, 1, "it is me"))
+        ana.wait("it is me")
+        ana.say("/verify bob")
+        ana.wait("Type yes")
+
+    async def second(peer, keys):
+        await peer.send("PrivateMessage", **other.seal("ana", keys, 1, "me again"))
+        await answered(peer, "key_changed")
+        ana.say("yes")
+        ana.wait("not marked: .* another key of bob came")
+        ana.say("/msg bob secret")
+        ana.wait("not sent to bob.*the key has changed")
+
+    correspond(server, ana, bob, first)
+    ana.wait("bob left")
+    correspond(server, ana, other, second)
+    assert "bob is verified" not in ana.text() and "me again" not in ana.text()
 
 
 def test_keys_that_are_not_signed_right(serve, terminal):
