@@ -399,12 +399,13 @@ enum line_action line_key(struct line *line, unsigned char byte)
 
 /* ---- The view ---- */
 
-/* The first cluster's start that lies `columns` or more to the right of the line's. */
+/* The first cluster's start that lies `columns` or more to the right of the line's, but not beyond the
+ * cursor: that may stand within what became one cluster with the text behind it. */
 static size_t place_at(const struct line *line, size_t columns)
 {
     size_t at = 0, used = 0;
-    while (at < line->len && used < columns) {
-        size_t next = glyph_next(line->text, line->len, at);
+    while (at < line->at && used < columns) {
+        size_t next = glyph_next(line->text, line->at, at);
         used += glyph_columns(line->text + at, next - at);
         at = next;
     }

@@ -235,6 +235,16 @@ static size_t width_of(const char *cluster, size_t len)
     return glyph_columns(cluster, len) + (memmem(cluster, len, "\xEF\xB8\x8F", 3) ? 1 : 0);
 }
 
+/* Columns of what is not to be broken at `at`: a word from its start on, if it fits into a row. */
+static size_t width_from(const struct screen *screen, const char *text, size_t at, size_t next)
+{
+    size_t width = width_of(text + at, next - at), word = strcspn(text + at, " \n");
+    if (word == 0 || (at > 0 && text[at - 1] != ' '))
+        return width;
+    size_t whole = width_of(text + at, word);
+    return whole + sizeof(margin) - 2 <= screen->columns ? whole : width;
+}
+
 /* Queues harmless text and breaks it at the end of the row: where the terminal does that, the next row
  * would begin like a message. */
 static void add_broken(struct screen *screen, const char *text)
@@ -243,7 +253,8 @@ static void add_broken(struct screen *screen, const char *text)
     for (size_t at = 0, next; at < len; at = next) {
         next = glyph_next(text, len, at);
         size_t width = width_of(text + at, next - at);
-        if (text[at] != '\n' && screen->column + width > screen->columns) {
+        size_t needed = width_from(screen, text, at, next);
+        if (text[at] != '\n' && screen->column + needed > screen->columns) {
             add_text(screen, margin);
             screen->column = sizeof(margin) - 2;
         }

@@ -58,6 +58,8 @@ static const char *take_host(struct url *url, const char **at)
             return "its host holds a character that hosts do not have";
     }
     url->host[len] = '\0';
+    if (bracketed && !strchr(url->host, ':'))
+        return "what stands between [ and ] is no IPv6 address";
     *at = from + len + bracketed;
     return NULL;
 }

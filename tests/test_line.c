@@ -164,6 +164,18 @@ static void moving_and_cutting(void **state)
     assert_int_equal(line.at, line.len);
 }
 
+/* An emoji that is joined to the one behind the cursor. */
+static void the_cursor_within_a_cluster(void **state)
+{
+    (void)state;
+    type("👩\x1b[D");
+    for (int i = 0; i < 8; i++)
+        type("👩\u200d");
+    struct line_view view = line_look(&line, 4);
+    assert_true(view.start <= line.at && view.start <= view.end && view.end <= line.len);
+    assert_true(view.cursor <= 4);
+}
+
 static void pasting(void **state)
 {
     (void)state;
@@ -225,6 +237,7 @@ int main(void)
         cmocka_unit_test_teardown(strange_bytes, tear_down),
         cmocka_unit_test_teardown(a_full_line, tear_down),
         cmocka_unit_test_teardown(moving_and_cutting, tear_down),
+        cmocka_unit_test_teardown(the_cursor_within_a_cluster, tear_down),
         cmocka_unit_test_teardown(pasting, tear_down),
         cmocka_unit_test_teardown(history, tear_down),
         cmocka_unit_test_teardown(views, tear_down),

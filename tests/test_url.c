@@ -58,6 +58,7 @@ static void bad_addresses(void **state)
         {"wss://host:65536/", "port"},
         {"wss://host:99999999999/", "port"},
         {"wss://[::1/", "]"},
+        {"wss://[host]/", "no IPv6 address"},
         {"wss://[::1]x/", "neither a port nor a path"},
         {"ftp://host/", "port"},
         {"wss://ho st/", "character"},
