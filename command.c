@@ -4,7 +4,6 @@
  */
 #include "command.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <strings.h>
 
@@ -63,10 +62,13 @@ static const char *name_here(const char *text, struct command_names here)
     return best;
 }
 
-/* Takes the name off the text; returns what follows it. */
-static const char *take_name(struct command *command, const char *text, struct command_names here)
+/* Takes the name off the text; returns what follows it. Where a message follows, a name with blanks has
+ * to be quoted: else "/msg bob how are you" would go to whoever took the name "bob how". */
+static const char *take_name(struct command *command, const struct verb *verb, const char *text,
+                             struct command_names here)
 {
-    const char *known = name_here(text, here), *quote = *text == '"' ? strchr(text + 1, '"') : NULL;
+    const char *known = verb->text ? NULL : name_here(text, here);
+    const char *quote = *text == '"' ? strchr(text + 1, '"') : NULL;
     command->name = quote ? text + 1 : text;
     if (quote)
         command->name_len = (size_t)(quote - text - 1);
@@ -90,7 +92,7 @@ struct command command_read(const char *line, struct command_names here)
     command.verb = verb ? verb->verb : COMMAND_UNKNOWN;
     if (!verb || !verb->name)
         return command;
-    command.text = take_name(&command, rest, here);
+    command.text = take_name(&command, verb, rest, here);
     if (command.name_len == 0 || (verb->text && !*command.text)) {
         command.verb = COMMAND_LACKS;
         command.text = verb->form;
@@ -153,6 +155,10 @@ struct command_completion command_complete(const char *line, size_t at, struct c
             found.common_len = common_prefix(found.common, word, found.common_len);
         }
     }
+    size_t len = strcspn(line, " ");
+    const struct verb *verb = find_verb(line, len);
+    bool addressee = verb && verb->text && line + found.from == skip_blanks(line + len);
+    found.quote = addressee && found.matches == 1 && memchr(found.common, ' ', found.common_len);
     if (found.from == 0 && line[0] != '/')
         found.behind = ": "; /* somebody is spoken to */
     return found;

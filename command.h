@@ -7,6 +7,7 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum command_verb {
@@ -36,8 +37,9 @@ struct command {
     const char *text; /* COMMAND_TEXT, COMMAND_MSG: what is said; COMMAND_LACKS: how to write it */
 };
 
-/* Reads a line. A line that begins with two slashes is a text that begins with one. A name may hold
- * blanks: the longest one of those here is taken, else the first word; quotes end it, too. */
+/* Reads a line. A line that begins with two slashes is a text that begins with one. A name may stand in
+ * double quotes, and has to if it holds blanks and a message follows. Without them it is the first
+ * word, or where nothing follows, the longest name of those here. */
 struct command command_read(const char *line, struct command_names here);
 
 /* The commands for people, one a line. */
@@ -51,6 +53,7 @@ struct command_completion {
         *common; /* what all matches begin with: not NUL-terminated; the first match's start */
     size_t common_len;
     const char *behind; /* what follows a single match */
+    bool quote;         /* a single match is a name that has to be quoted there */
 };
 
 /* Completes a command at the start of the line, or a name anywhere. */

@@ -188,7 +188,8 @@ static void on_tab(struct chat *chat)
         suggest(chat);
         return;
     }
-    if (asprintf(&word, "%.*s%s", (int)found.common_len, found.common,
+    const char *quote = found.quote ? "\"" : "";
+    if (asprintf(&word, "%s%.*s%s%s", quote, (int)found.common_len, found.common, quote,
                  found.matches == 1 ? found.behind : "") < 0)
         return;
     line_replace(line, found.from, word);

@@ -29,7 +29,8 @@ static void commands(void **state)
         {"/w", COMMAND_WHO, "", NULL},
         {"/quit now", COMMAND_QUIT, "", NULL},
         {"/msg bert hi  there", COMMAND_MSG, "bert", "hi  there"},
-        {"/msg anna b hi", COMMAND_MSG, "anna b", "hi"},
+        {"/msg \"anna b\" hi", COMMAND_MSG, "anna b", "hi"},
+        {"/msg anna b hi", COMMAND_MSG, "anna", "b hi"}, /* whoever is called "anna b" */
         {"/msg anna bc hi", COMMAND_MSG, "anna", "bc hi"},
         {"/msg \"no body\" hi", COMMAND_MSG, "no body", "hi"},
         {"/msg nobody hi", COMMAND_MSG, "nobody", "hi"},
@@ -68,6 +69,11 @@ static void completing(void **state)
     found = command_complete("/verify anna ", 13, here);
     assert_int_equal(found.from, 8);
     assert_int_equal(found.matches, 1);
+    assert_false(found.quote);
+    assert_true(command_complete("/msg anna", 9, here).matches == 2);
+    static char *const one[] = {anna_b};
+    found = command_complete("/msg an", 7, (struct command_names){one, 1});
+    assert_true(found.quote && found.matches == 1 && found.from == 5);
     assert_int_equal(command_complete("/q", 2, here).matches, 1);
     assert_int_equal(command_complete("x", 1, here).matches, 0);
 }

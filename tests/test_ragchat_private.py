@@ -17,7 +17,7 @@ from terminal import FAST, Listener, run
 def test_two_terminals(serve, terminal):
     server = serve()
     ana, bob = terminal(server, "ana"), terminal(server, "Bob B")
-    ana.say("/msg bob b just between us 日本")
+    ana.say('/msg "bob b" just between us 日本')
     ana.wait(r'you to "bob b" \[encrypted\]: just between us 日本')
     bob.wait(r"ana to you \[encrypted\]: just between us 日本")
     bob.say('/msg "ana" and back')
@@ -32,7 +32,9 @@ def test_two_terminals(serve, terminal):
     bob.say("later, perhaps")
     bob.wait("ana is not marked")
     ana.wait('"Bob B": later, perhaps')
-    ana.say("/msg Bob B more")
+    ana.type("/msg Bo\t")
+    ana.wait_row('> /msg "Bob B"')
+    ana.say("more")
     ana.wait(r'you to "Bob B" \[verified\]: more')
     bob.wait(r"ana to you \[encrypted\]: more")
 
