@@ -177,7 +177,10 @@ static void broken_files(void **state)
         {"known_keys", "h", "known_keys:1:"},
         {"known_certificates", "h:1\tAA:BB\tpinned\n", "known_certificates:1:"},
         {"identity.pem", "", "no Ed25519 key"},
-        {"identity.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        {"identity.pem",
+         "-----BEGIN PRIVATE "
+         "KEY-----\nAAAA\n-----END PRIVATE "
+         "KEY-----\n",
          "no Ed25519 key"},
     };
     (void)state;
