@@ -32,7 +32,7 @@ LOAD    := $(OUT)/load
 LOADERS := $(patsubst bench/%.c,$(OUT)/%.o,$(wildcard bench/load*.c))
 
 # Everything but the programs themselves: what the tests and the tools are linked with.
-PARTS   := announce ca cert client config conn e2e host hpke http json_msg log name net outbox page pem \
+PARTS   := announce ca cert client config conn e2e guard host hpke http json_msg log name net outbox page pem \
            qr register ring room thread trust web ws
 OBJECTS := $(PARTS:%=$(OUT)/%.o)
 # The same for the terminal client, which shares some of those.

@@ -295,10 +295,12 @@ static void on_broadcast(struct chat *chat, const struct json_object *in)
 /* ---- Being refused ---- */
 
 /* The server does not let us in. A name that is taken may be our own ghost's, if we were in before;
- * then, as when the server ends, trying again later helps. */
+ * then, as when the server ends or somebody else at our address guessed passwords, trying again later
+ * helps. */
 static void on_refusal(struct chat *chat, const struct json_object *in, const char *why)
 {
-    bool later = json_is(in, "Code", "shutting_down") || json_is(in, "Code", "name_taken");
+    bool later = json_is(in, "Code", "shutting_down") || json_is(in, "Code", "name_taken") ||
+                 json_is(in, "Code", "throttled");
     bool asked = chat->asked_password || !chat->options->password;
     if (later && chat->joined_once) {
         dial_drop(&chat->dial);

@@ -18,6 +18,7 @@
 
 #include "conn.h"
 #include "e2e.h"
+#include "guard.h"
 #include "host.h"
 #include "http.h"
 #include "json_msg.h"
@@ -54,6 +55,7 @@ struct client {
 static const struct config *settings; /* [I] */
 static struct net_tls *tls;           /* [I] */
 static struct conn_limits limits;     /* [I] */
+static struct guard guard;            /* see guard.h */
 
 /* ---- What the server says to one client ---- */
 
@@ -294,6 +296,7 @@ static bool join(struct client *client, struct room_request *request,
         say_error(client, code, why, about);
         return false;
     }
+    register_joined(&client->entry);
     client->joined = client->to_pump = true;
     log_event(LOG_LEVEL_INFO, "joined", "client=%llu room=\"%s\" name=%s protocol=%s",
               (unsigned long long)client->entry.number, client->room, client->member.quoted,
@@ -301,21 +304,56 @@ static bool join(struct client *client, struct room_request *request,
     return true;
 }
 
-static bool check_password(struct client *client, const char *password, size_t len,
-                           const struct json_object *about)
+/* How long the client's address is refused for wrong passwords, in milliseconds; 0: it is not. */
+static int64_t ask_guard(const struct client *client, bool right)
 {
-    size_t right = strlen(settings->server_password);
+    unsigned char household[NET_HOUSEHOLD];
+    if (register_exempts(&client->entry.peer))
+        return 0;
+    net_household(&client->entry.peer, household);
+    return guard_try(&guard, household, net_now(), right);
+}
+
+/* The address comes before anything that a client may choose: fail2ban reads this line. */
+static void log_wrong_password(const struct client *client)
+{
     char address[NET_ADDRESS_MAX] = "-";
-    if (right == 0)
-        return true;
-    if (len == right && CRYPTO_memcmp(password, settings->server_password, right) == 0)
-        return true;
     if (settings->log_addresses)
         net_address(&client->entry.peer, address);
     log_event(LOG_LEVEL_WARN, "wrong_password", "address=%s client=%llu", address,
               (unsigned long long)client->entry.number);
-    say_error(client, "wrong_password", "the password is wrong", about);
-    return false;
+}
+
+static void say_throttled(struct client *client, int64_t ms, const struct json_object *about)
+{
+    char text[TEXT_MAX];
+    snprintf(text, sizeof(text),
+             "too many wrong passwords from your address: try again in %lld seconds",
+             (long long)(ms + 999) / 1000);
+    say_error(client, "throttled", text, about);
+    end_with(client, WS_CODE_POLICY, "too many wrong passwords from your address");
+}
+
+/* Looks at a password. Also the right one is refused where wrong ones came from lately, so that who
+ * guesses does not learn that it was right. */
+static bool check_password(struct client *client, const char *password, size_t len,
+                           const struct json_object *about)
+{
+    const char *ours = settings->server_password;
+    size_t ours_len = strlen(ours);
+    bool right = len == ours_len && CRYPTO_memcmp(password, ours, ours_len) == 0;
+    if (ours_len == 0)
+        return true;
+    int64_t refused_ms = ask_guard(client, right);
+    if (refused_ms > 0) {
+        say_throttled(client, refused_ms, about);
+        return false;
+    }
+    if (!right) {
+        log_wrong_password(client);
+        say_error(client, "wrong_password", "the password is wrong", about);
+    }
+    return right;
 }
 
 /* Way 1, the original's: two text frames, password and name, and one failure ends it. */
@@ -462,6 +500,8 @@ static int join_by_v2(struct client *client, int64_t until)
             return -1;
         if (join_by_message(client, &event, nonce))
             return 0;
+        if (client->end_code)
+            return -1;
     }
     return end_with(client, WS_CODE_POLICY, "too many attempts to join");
 }
@@ -563,6 +603,8 @@ static void log_end(const struct client *client)
     const char *why = client->conn.why ? client->conn.why : client->end_why;
     if (client->member.replaced)
         why = "taken over by a newer connection";
+    if (client->entry.gave_way)
+        why = "gave way to a newcomer";
     if (out->too_slow)
         log_event(LOG_LEVEL_WARN, "too_slow", "client=%llu behind_bytes=%zu limit_bytes=%zu",
                   number, out->lag, out->lag_limit);
@@ -578,10 +620,16 @@ static void end(struct client *client)
         room_leave(&client->member);
     if (client->end_code == WS_CODE_TOO_BIG)
         say_error(client, "too_long", client->end_why, NULL);
+    if (client->conn.too_fast)
+        say_error(client, "too_fast", client->end_why, NULL);
     if (client->end_code)
         conn_close(&client->conn, client->end_code, client->end_why);
-    log_end(client);
     register_delist(&client->entry); /* nobody else writes to the stream while it ends */
+    if (client->entry.gave_way)
+        client->conn.cut = true; /* its place is needed now */
+    if (!client->joined)
+        client->conn.ended = true; /* a newcomer's place is not kept for its farewell */
+    log_end(client);
     if (client->joined)
         room_forget(&client->member);
     conn_finish(&client->conn);
@@ -589,6 +637,7 @@ static void end(struct client *client)
 
 static void bury(struct client *client)
 {
+    register_delist(&client->entry);
     struct register_entry entry = client->entry;
     conn_fini(&client->conn);
     free(client);
@@ -632,6 +681,7 @@ void clients_init(const struct config *config, struct net_tls *context)
     settings = config;
     tls = context;
     hosts_init(config, context);
+    guard_init(&guard);
     limits = (struct conn_limits){
         .max_message = (size_t)config->max_message_bytes,
         .queue_max = (size_t)(config->max_message_bytes + 1024) * QUEUE_MESSAGES,
@@ -639,6 +689,8 @@ void clients_init(const struct config *config, struct net_tls *context)
         .bytes = config->max_bytes_per_second,
         .handshake_ms = (int64_t)config->handshake_timeout_seconds * 1000,
         .ping_ms = (int64_t)config->ping_interval_seconds * 1000,
+        .frame_ms = (int64_t)config->frame_timeout_seconds * 1000,
+        .too_fast_ms = (int64_t)config->too_fast_seconds * 1000,
     };
 }
 
@@ -654,8 +706,10 @@ void client_start(int fd, const struct sockaddr_storage *peer)
     }
     if (placed && thread_do(THREAD_PORTER, arrive, client) == 0)
         return;
-    if (placed)
+    if (placed) {
+        register_delist(&client->entry);
         register_give(&client->entry);
+    }
     free(client);
     close(fd);
     log_event(LOG_LEVEL_WARN, "turned_away", "why=\"no place, thread or memory for a connection\"");

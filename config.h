@@ -29,16 +29,19 @@ struct config {
 
     int max_clients;
     int max_clients_per_address; /* 0: no limit */
+    bool exempt_loopback;        /* from limits per address */
     int max_rooms;               /* the main room included */
     int max_message_bytes;
     int room_buffer_bytes;
     int max_messages_per_second; /* burst: twice as many; 0: no limit */
     int max_bytes_per_second;    /* burst: four times as many; 0: no limit */
+    int too_fast_seconds;        /* over them without a break, to the end; 0: never */
     int history;
     char *allowed_origins[CONFIG_ORIGINS_MAX];
     int allowed_origins_count;
     int handshake_timeout_seconds; /* TCP accepted to request head read, TLS included */
     int login_timeout_seconds;     /* WebSocket open to joined */
+    int frame_timeout_seconds;     /* a frame's first byte to its last */
     int ping_interval_seconds;     /* silence until a ping, and from there to the end */
     enum log_level log_level;
     bool log_addresses;

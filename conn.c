@@ -32,6 +32,7 @@ int conn_init(struct conn *conn, int fd, struct net_tls *tls, const struct conn_
     ws_reader_init(&conn->reader, limits->max_message, true);
     conn->limits = limits;
     conn->heard = net_now();
+    conn->frame_until = INT64_MAX;
     conn->messages = (struct conn_bucket){2 * limits->messages, conn->heard};
     conn->bytes = (struct conn_bucket){4 * limits->bytes, conn->heard};
     return net_open(&conn->out.stream, fd, tls);
@@ -196,7 +197,15 @@ static int64_t take(struct conn_bucket *bucket, int64_t now, double rate, double
     return bucket->tokens < 0 ? (int64_t)(-bucket->tokens * 1000 / rate) + 1 : 0;
 }
 
-/* Every frame counts as a message, so that a flood of pings is slowed down like any other. */
+/* What a client may send in a second has gathered again: it has paused. */
+static bool has_paused(const struct conn *conn)
+{
+    const struct conn_limits *limits = conn->limits;
+    return conn->messages.tokens >= limits->messages && conn->bytes.tokens >= limits->bytes;
+}
+
+/* Every frame counts as a message, so that a flood of pings is slowed down like any other. The time
+ * that a client is not read is counted neither as its silence nor against its next frame. */
 static void charge(struct conn *conn, size_t len)
 {
     const struct conn_limits *limits = conn->limits;
@@ -205,10 +214,16 @@ static void charge(struct conn *conn, size_t len)
     int64_t other = take(&conn->bytes, now, limits->bytes, 4 * limits->bytes, (double)len);
     if (other > pause)
         pause = other;
+    if (has_paused(conn))
+        conn->over_since = 0;
     if (!pause)
         return;
+    if (!conn->over_since)
+        conn->over_since = now;
+    conn->too_fast = limits->too_fast_ms && now - conn->over_since >= limits->too_fast_ms;
     conn->unread_until = now + pause;
-    conn->heard = conn->unread_until; /* until then it is we who are silent */
+    conn->heard = conn->unread_until;
+    conn->frame_until = INT64_MAX;
 }
 
 static bool over_rate(const struct conn *conn)
@@ -216,17 +231,40 @@ static bool over_rate(const struct conn *conn)
     return conn->unread_until && net_now() < conn->unread_until;
 }
 
+/* We have had enough of this client. */
+static int refuse_more(struct conn *conn, struct ws_event *event, const char *why)
+{
+    event->code = WS_CODE_POLICY;
+    event->why = why;
+    conn->ended = true;
+    return over(conn, why);
+}
+
+/* A frame that has begun must be whole in time, however its bytes trickle in. */
+static int check_frame(struct conn *conn, struct ws_event *event)
+{
+    uint64_t frame = ws_unfinished(&conn->reader);
+    int64_t now = frame ? net_now() : 0;
+    if (frame != conn->frame || conn->frame_until == INT64_MAX)
+        conn->frame_until = frame ? now + conn->limits->frame_ms : INT64_MAX;
+    conn->frame = frame;
+    return now < conn->frame_until ? 0
+                                   : refuse_more(conn, event, "a frame took too long to arrive");
+}
+
 int conn_next(struct conn *conn, struct ws_event *event)
 {
     while (!over_rate(conn)) {
         int found = ws_next(&conn->reader, event);
         if (found == 0)
-            return 0;
+            return check_frame(conn, event);
         if (found < 0) {
             conn->ended = true;
             return over(conn, event->why);
         }
         charge(conn, event->len);
+        if (conn->too_fast)
+            return refuse_more(conn, event, "too fast: over the rate for too long");
         if (event->opcode == WS_TEXT || event->opcode == WS_BINARY)
             return 1;
         if (event->opcode == WS_CLOSE) { /* §5.5.1: answered with the same code */
@@ -299,7 +337,7 @@ int conn_wait(struct conn *conn, int64_t until)
     if (!listening && !state.closing)
         look = earlier(look, conn->unread_until);
     ws_rest(&conn->reader);
-    look = earlier(look, rest(conn));
+    look = earlier(earlier(look, conn->frame_until), rest(conn));
 
     short events = state.events;
     if (listening)

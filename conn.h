@@ -36,6 +36,8 @@ struct conn_limits {
     double bytes;         /* a second, burst four times as many; likewise */
     int64_t handshake_ms; /* accepted to request head read; then the connection is dropped */
     int64_t ping_ms;      /* silence until a ping, and from there to the end */
+    int64_t frame_ms;     /* from a frame's first byte to its last; then 1008 */
+    int64_t too_fast_ms;  /* over its rate for so long without a break: 1008; 0: never */
 };
 
 /* What a client may still send: tokens, refilled as time passes, possibly owed. */
@@ -50,10 +52,14 @@ struct conn {
     const struct conn_limits *limits;
     struct conn_bucket messages, bytes;
     int64_t unread_until; /* over its rate: the socket is not read before */
+    int64_t over_since;   /* when it came to be over its rate without a break since; 0: it is not */
+    uint64_t frame;       /* ws_unfinished, as it was when we looked last */
+    int64_t frame_until;  /* when that one must be whole; INT64_MAX: none has begun */
     int64_t heard;        /* when bytes came last */
     bool pinged;          /* since then */
     bool resting;         /* since then, too: it has given back what it can do without */
     bool upgraded;        /* it is a WebSocket now */
+    bool too_fast;        /* ended for having been over its rate for too long */
     bool more;            /* the stream may hold more without polling */
     bool ended;           /* the peer said its last: end of stream, Close frame or nonsense */
     bool cut;             /* the peer is gone: no ceremony at the end */
@@ -84,7 +90,7 @@ void conn_respond(struct conn *conn, const char *head, size_t head_len, const vo
 /* The next message of what has arrived: 1 and *event (WS_TEXT or WS_BINARY; the payload holds until
  * the next call of conn_next or conn_wait), 0 when there is none or the client is over its rate, -1
  * when the peer closed or broke a rule: conn_close is due with event->code and event->why. Pings are
- * answered here. */
+ * answered here. Here ends, too, who takes too long for a frame, or is over its rate for too long. */
 int conn_next(struct conn *conn, struct ws_event *event);
 
 /* Waits until something arrived, the outbox was drained, the thread was woken or `until` (net_now)

@@ -196,8 +196,11 @@ int net_accept(int fd, struct sockaddr_storage *peer)
     socklen_t len = sizeof(*peer);
     memset(peer, 0, sizeof(*peer));
     int client = accept4(fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (client >= 0)
-        set_option(client, IPPROTO_TCP, TCP_NODELAY, 1); /* before TLS: its handshake gains too */
+    if (client < 0)
+        return client;
+    set_option(client, IPPROTO_TCP, TCP_NODELAY, 1); /* before TLS: its handshake gains too */
+    set_option(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+               NET_UNSENT_MAX); /* else it may be megabytes */
     return client;
 }
 
@@ -308,6 +311,18 @@ size_t net_unacknowledged(int fd)
 {
     int bytes = 0; /* TIOCOUTQ is for terminals; Linux answers it for sockets, too (tcp(7)) */
     return ioctl(fd, TIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
+
+void net_household(const struct sockaddr_storage *address, unsigned char household[NET_HOUSEHOLD])
+{
+    memset(household, 0, NET_HOUSEHOLD);
+    if (address->ss_family == AF_INET6) {
+        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+        memcpy(household, in6->s6_addr, IN6_IS_ADDR_V4MAPPED(in6) ? 16 : 8);
+    } else {
+        household[10] = household[11] = 0xFF;
+        memcpy(household + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
+    }
 }
 
 void net_address(const struct sockaddr_storage *address, char text[NET_ADDRESS_MAX])

@@ -18,12 +18,14 @@
 #include <sys/types.h>
 
 enum {
-    NET_LISTENERS_MAX = 8, /* addresses one name may stand for; more are left out */
-    NET_ADDRESS_MAX = 64,  /* an address as text, with its NUL */
-    NET_RANDOM_MAX = 32,   /* random bytes at a time; more are refused */
-    NET_NAME_MAX = 256,    /* a host's name, with its NUL; a longer one is refused */
-    NET_PRINT_MAX = 96,    /* a SHA-256 fingerprint as "AB:CD:...", with its NUL */
-    NET_ERROR_MAX = 256,   /* an error text, with its NUL */
+    NET_LISTENERS_MAX = 8,       /* addresses one name may stand for; more are left out */
+    NET_ADDRESS_MAX = 64,        /* an address as text, with its NUL */
+    NET_RANDOM_MAX = 32,         /* random bytes at a time; more are refused */
+    NET_NAME_MAX = 256,          /* a host's name, with its NUL; a longer one is refused */
+    NET_PRINT_MAX = 96,          /* a SHA-256 fingerprint as "AB:CD:...", with its NUL */
+    NET_ERROR_MAX = 256,         /* an error text, with its NUL */
+    NET_HOUSEHOLD = 16,          /* bytes of what limits per address count by */
+    NET_UNSENT_MAX = 128 * 1024, /* bytes that the kernel keeps for a peer, not on their way yet */
 };
 
 struct addrinfo; /* of <netdb.h>: an address, and the ones after it */
@@ -69,7 +71,8 @@ int net_listen(const char *host, int port, int *fds, char *error);
 /* The local port of a socket. */
 int net_port(int fd);
 
-/* Accepts one connection: non-blocking, TCP_NODELAY. Returns it, or -1 and errno (EAGAIN: none). */
+/* Accepts one connection: non-blocking, TCP_NODELAY, held to NET_UNSENT_MAX. Returns it, or -1 and errno
+ * (EAGAIN: none). */
 int net_accept(int fd, struct sockaddr_storage *peer);
 
 /* Connects to host:port within `timeout_ms` (name look-up aside). Returns a socket as net_accept
@@ -100,6 +103,10 @@ int net_connect_begin(const struct addrinfo *addresses);
 
 /* What was decided: 0, or -1 and errno. The socket stays the caller's. */
 int net_connect_end(int fd);
+
+/* Writes what limits per address count by: of IPv4 the address (as ::ffff:1.2.3.4), of IPv6 the /64,
+ * which is one household. */
+void net_household(const struct sockaddr_storage *address, unsigned char household[NET_HOUSEHOLD]);
 
 /* Writes an address as text, without the port; an IPv4 address inside IPv6 as IPv4. */
 void net_address(const struct sockaddr_storage *address, char text[NET_ADDRESS_MAX]);

@@ -7,28 +7,33 @@
  */
 #include "register.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-/* How many connections an address has. */
+/* How many connections a household has (net_household). */
 struct visitor {
-    unsigned char address[16]; /* IPv4 as ::ffff:1.2.3.4; of IPv6 the /64, which is one household */
+    unsigned char household[NET_HOUSEHOLD];
     int count;
+};
+
+/* Connections, in the order in which they came. */
+struct register_list {
+    struct register_entry *first, *last;
 };
 
 static const struct config *settings; /* [I] */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t given;        /* a place was given back */
-static struct register_entry *list; /* [r] */
-static void *visitors;              /* [r] a tree (search.h) */
-static int places, spare_places;    /* [r] taken */
-static uint64_t last_number;        /* [r] */
-static bool stopping;               /* [r] */
+static pthread_cond_t given;                   /* a place was given back */
+static struct register_list newcomers, others; /* [r] who may be told to give way, and who not */
+static void *visitors;                         /* [r] a tree (search.h) */
+static int places, spare_places;               /* [r] taken */
+static int newcomer_places;                    /* [r] of the places */
+static uint64_t last_number;                   /* [r] */
+static bool stopping;                          /* [r] */
 
 void register_init(const struct config *config)
 {
@@ -40,23 +45,40 @@ void register_init(const struct config *config)
     pthread_condattr_destroy(&monotonic);
 }
 
-/* ---- Places ---- */
+/* ---- The lists ---- */
 
-static void address_key(const struct sockaddr_storage *peer, unsigned char key[16])
+static void append(struct register_list *list, struct register_entry *entry)
 {
-    memset(key, 0, 16);
-    if (peer->ss_family == AF_INET6) {
-        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)peer)->sin6_addr;
-        memcpy(key, in6->s6_addr, IN6_IS_ADDR_V4MAPPED(in6) ? 16 : 8);
-    } else {
-        key[10] = key[11] = 0xFF;
-        memcpy(key + 12, &((const struct sockaddr_in *)peer)->sin_addr, 4);
-    }
+    entry->in = list;
+    entry->next = NULL;
+    entry->previous = list->last;
+    *(list->last ? &list->last->next : &list->first) = entry;
+    list->last = entry;
 }
 
-static int by_address(const void *a, const void *b)
+static void take_out(struct register_entry *entry)
 {
-    return memcmp(((const struct visitor *)a)->address, ((const struct visitor *)b)->address, 16);
+    struct register_list *list = entry->in;
+    *(entry->previous ? &entry->previous->next : &list->first) = entry->next;
+    *(entry->next ? &entry->next->previous : &list->last) = entry->previous;
+    entry->in = NULL;
+}
+
+/* It is a newcomer no more: it has joined, or gives way. */
+static void settle(struct register_entry *entry)
+{
+    newcomer_places -= entry->newcomer;
+    entry->newcomer = false;
+    take_out(entry);
+    append(&others, entry);
+}
+
+/* ---- Places ---- */
+
+static int by_household(const void *a, const void *b)
+{
+    const struct visitor *one = a, *other = b;
+    return memcmp(one->household, other->household, NET_HOUSEHOLD);
 }
 
 /* The entry of an address, made if need be. Returns NULL when memory is out. */
@@ -65,8 +87,8 @@ static struct visitor *visitor_of(const struct sockaddr_storage *peer)
     struct visitor *visitor = calloc(1, sizeof(*visitor));
     if (!visitor)
         return NULL;
-    address_key(peer, visitor->address);
-    struct visitor **node = tsearch(visitor, &visitors, by_address);
+    net_household(peer, visitor->household);
+    struct visitor **node = tsearch(visitor, &visitors, by_household);
     struct visitor *known = node ? *node : NULL;
     if (known != visitor)
         free(visitor);
@@ -76,15 +98,47 @@ static struct visitor *visitor_of(const struct sockaddr_storage *peer)
 static void visitor_leaves(const struct sockaddr_storage *peer)
 {
     struct visitor key;
-    address_key(peer, key.address);
-    struct visitor *visitor = *(struct visitor **)tfind(&key, &visitors, by_address);
+    net_household(peer, key.household);
+    struct visitor *visitor = *(struct visitor **)tfind(&key, &visitors, by_household);
     if (--visitor->count > 0)
         return;
-    tdelete(visitor, &visitors, by_address);
+    tdelete(visitor, &visitors, by_household);
     free(visitor);
 }
 
-/* Says which limit a newcomer is over, if any. */
+bool register_exempts(const struct sockaddr_storage *peer)
+{
+    return settings->exempt_loopback && net_reach(peer) == NET_REACH_HOST;
+}
+
+static void tell_to_give_way(struct register_entry *entry)
+{
+    outbox_close(entry->out, WS_CODE_TRY_LATER, "too many are on their way in");
+}
+
+static int newcomers_max(void)
+{
+    int share = settings->max_clients / REGISTER_NEWCOMERS;
+    return share > REGISTER_NEWCOMERS_LEAST ? share : REGISTER_NEWCOMERS_LEAST;
+}
+
+/* Sees to it that there is a place for one more newcomer. Returns false when there is none: all those
+ * before it are just being answered, and cannot be stopped. */
+static bool make_way(void)
+{
+    struct register_entry *oldest = newcomers.first;
+    if (newcomer_places < newcomers_max())
+        return true;
+    if (!oldest)
+        return false;
+    oldest->gave_way = true;
+    settle(oldest);
+    if (oldest->out)
+        tell_to_give_way(oldest);
+    return true;
+}
+
+/* Says which limit one who comes is over, if any. */
 static void judge(struct register_entry *entry, int visits)
 {
     int most = settings->max_clients_per_address;
@@ -93,9 +147,11 @@ static void judge(struct register_entry *entry, int visits)
         entry->why = "the server is shutting down";
     } else if (places >= settings->max_clients) {
         entry->why = "the server is full";
-    } else if (most && visits > most) {
+    } else if (most && visits > most && !register_exempts(&entry->peer)) {
         entry->refusal = 429;
         entry->why = "too many connections from your address";
+    } else if (!make_way()) {
+        entry->why = "too many are on their way in";
     } else {
         entry->refusal = 0;
     }
@@ -112,6 +168,9 @@ static bool take_locked(struct register_entry *entry)
         return false;
     }
     *(entry->refusal ? &spare_places : &places) += 1;
+    entry->newcomer = !entry->refusal;
+    newcomer_places += entry->newcomer;
+    append(entry->newcomer ? &newcomers : &others, entry);
     entry->number = ++last_number;
     return true;
 }
@@ -124,31 +183,44 @@ bool register_take(struct register_entry *entry)
     return taken;
 }
 
+void register_joined(struct register_entry *entry)
+{
+    pthread_mutex_lock(&lock);
+    settle(entry);
+    pthread_mutex_unlock(&lock);
+}
+
 void register_give(const struct register_entry *entry)
 {
     pthread_mutex_lock(&lock);
     visitor_leaves(&entry->peer);
     *(entry->refusal ? &spare_places : &places) -= 1;
+    newcomer_places -= entry->newcomer;
     pthread_cond_signal(&given);
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- The list ---- */
+/* ---- From beginning to end ---- */
 
 static void tell_stop(struct register_entry *entry)
 {
     outbox_close(entry->out, WS_CODE_GOING_AWAY, "the server is shutting down");
 }
 
+static void tell_all(const struct register_list *list)
+{
+    for (struct register_entry *entry = list->first; entry; entry = entry->next)
+        if (entry->out)
+            tell_stop(entry);
+}
+
 void register_enlist(struct register_entry *entry, struct outbox *out)
 {
     pthread_mutex_lock(&lock);
     entry->out = out;
-    entry->next = list;
-    if (list)
-        list->previous = entry;
-    list = entry;
-    if (stopping)
+    if (entry->gave_way)
+        tell_to_give_way(entry);
+    else if (stopping)
         tell_stop(entry);
     pthread_mutex_unlock(&lock);
 }
@@ -156,12 +228,8 @@ void register_enlist(struct register_entry *entry, struct outbox *out)
 void register_delist(struct register_entry *entry)
 {
     pthread_mutex_lock(&lock);
-    if (entry->previous)
-        entry->previous->next = entry->next;
-    else
-        list = entry->next;
-    if (entry->next)
-        entry->next->previous = entry->previous;
+    if (entry->in)
+        take_out(entry);
     pthread_mutex_unlock(&lock);
 }
 
@@ -169,8 +237,8 @@ void register_stop(void)
 {
     pthread_mutex_lock(&lock);
     stopping = true;
-    for (struct register_entry *entry = list; entry; entry = entry->next)
-        tell_stop(entry);
+    tell_all(&newcomers);
+    tell_all(&others);
     pthread_mutex_unlock(&lock);
 }
 

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * register.h - who is connected: how many in all, how many from one address, and whom to tell when
- * the server stops.
+ * register.h - who is connected: how many in all, how many from one address, how many that have not
+ * joined yet, and whom to tell when the server stops.
+ *
+ * Newcomers have a share of the places, so that strangers cannot take those of members. When it is
+ * taken, the oldest of them gives way. Were the next one refused instead, some hundred connections
+ * that never say anything would keep everybody out; who means it comes in within a moment, and is
+ * never the oldest for long.
  *
  * One lock, outside of those in room.h; only write locks are taken while it is held.
  */
@@ -16,12 +21,17 @@
 #include "outbox.h"
 
 enum {
-    REGISTER_SPARE = 32, /* connections over a limit that are told so at the same time */
+    REGISTER_SPARE = 32,    /* connections over a limit that are told so at the same time */
+    REGISTER_NEWCOMERS = 4, /* they may have one place in so many; more: the oldest gives way */
+    REGISTER_NEWCOMERS_LEAST = 16, /* but at least so many places */
 };
 
 /* A connection in the register. Belongs to its client. */
 struct register_entry {
     struct register_entry *next, *previous; /* [r] */
+    struct register_list *in;               /* [r] from take to delist */
+    bool newcomer;                          /* [r] it counts among those that have not joined */
+    bool gave_way;                          /* [r] until delist; then [t]: it is to end at once */
     struct sockaddr_storage peer;           /* [I] */
     struct outbox *out;                     /* [I] borrowed, from enlist to delist */
     uint64_t number;                        /* [I] names the connection in the log */
@@ -32,15 +42,25 @@ struct register_entry {
 /* Readies the register. `config` outlives it. */
 void register_init(const struct config *config);
 
-/* Takes a place for entry->peer, or, when a limit is reached, a spare one, from which it is to be
- * refused. Returns false when there is neither, or memory is out. */
+/* Takes a newcomer's place for entry->peer, or, when a limit is reached, a spare one, from which it is
+ * to be refused. Returns false when there is neither, or memory is out. */
 bool register_take(struct register_entry *entry);
+
+/* Whether limits by address are not for this one: the owner may exempt this machine itself. */
+bool register_exempts(const struct sockaddr_storage *peer);
+
+/* The client has joined: it is no newcomer any more. */
+void register_joined(struct register_entry *entry);
 
 /* Gives the place back. */
 void register_give(const struct register_entry *entry);
 
-/* From here to register_delist, register_stop reaches the connection (at once, if it was called). */
+/* From here on the connection is told (at once, if it is late) when it has to give way (1013), or when
+ * the server stops. */
 void register_enlist(struct register_entry *entry, struct outbox *out);
+
+/* Ends that; entry->gave_way says how it went. Due before the place is given back, also for one that
+ * was not enlisted; may be called again. */
 void register_delist(struct register_entry *entry);
 
 /* Tells all connections that the server goes away (1001), after what was said before. Whoever comes

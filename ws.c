@@ -165,6 +165,11 @@ void ws_skip(struct ws_reader *reader, size_t n)
     reader->raw += n;
 }
 
+uint64_t ws_unfinished(const struct ws_reader *reader)
+{
+    return reader->in_frame || reader->raw != reader->end ? reader->frames + 1 : 0;
+}
+
 void ws_rest(struct ws_reader *reader)
 {
     bool held = reader->raw != reader->end || (reader->kind && reader->message_len);
@@ -291,6 +296,12 @@ static int read_head(struct ws_reader *reader, struct ws_event *event)
     return is_control(reader->opcode) ? 1 : begin_data(reader, event);
 }
 
+static void end_frame(struct ws_reader *reader)
+{
+    reader->in_frame = false;
+    reader->frames++;
+}
+
 /* Moves `len` payload bytes from `from` to `to` and takes the mask off, or puts it on, which is the
  * same (§5.3). Eight at a time: they are all loaded before any is stored, so `to` may be lower and
  * the two overlap. */
@@ -374,7 +385,7 @@ static int read_control(struct ws_reader *reader, struct ws_event *event)
         unmask(event->payload, event->payload, len, reader->mask);
     reader->raw += len;
     reader->frame_left = 0;
-    reader->in_frame = false;
+    end_frame(reader);
     return event->opcode == WS_CLOSE ? read_close(event) : 1;
 }
 
@@ -403,7 +414,7 @@ int ws_next(struct ws_reader *reader, struct ws_event *event)
             return -1;
         if (reader->frame_left)
             return 0;
-        reader->in_frame = false;
+        end_frame(reader);
         if (reader->fin)
             return end_message(reader, event);
     }

@@ -64,6 +64,7 @@ struct ws_reader {
     size_t max_message;    /* longer is closed with 1009 */
     uint64_t frame_left;   /* payload bytes of the present frame still to come */
     uint64_t fragments;    /* data frames of the present message */
+    uint64_t frames;       /* of which the last byte came */
     unsigned char mask[4]; /* as it applies to the next payload byte */
     unsigned char opcode;  /* of the present frame */
     unsigned char kind;    /* WS_TEXT or WS_BINARY while a message is open, else 0 */
@@ -102,6 +103,10 @@ size_t ws_peek(const struct ws_reader *reader, unsigned char **bytes);
 
 /* Takes `n` of them away. */
 void ws_skip(struct ws_reader *reader, size_t n);
+
+/* The number, from 1, of the frame of which only a part has come; 0: none has begun. After ws_next
+ * returned 0. */
+uint64_t ws_unfinished(const struct ws_reader *reader);
 
 /* Gives the memory back when nothing is in it; called before a long wait. */
 void ws_rest(struct ws_reader *reader);

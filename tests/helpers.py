@@ -10,16 +10,19 @@ RAGNAROK         the command to test; default: ./ragnarok of this repository
 TEST_TIME_SCALE  stretches every wait, for sanitizers and slow machines; default: 1
 """
 import asyncio
+import contextlib
 import functools
 import json
 import os
 import re
+import select
 import shlex
 import signal
 import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -432,6 +435,19 @@ class Raw:
         data, self.buffer = self.buffer[:count], self.buffer[count:]
         return data
 
+    def readable(self, patience):
+        """Whether something comes within that time."""
+        if self.buffer or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+            return True
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(1000 * patience))
+
+    def reset(self):
+        """Ends the connection with RST instead of FIN."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
     def read_to_end(self):
         while data := self.receive():
             self.buffer += data
@@ -509,3 +525,83 @@ class Raw:
         joined = self.message()
         assert joined["msgType"] == "Joined", joined
         return joined
+
+
+# ---- What holds after every case -----------------------------------------------------------------
+
+THREADS_KEPT = 16  # thread.h: eight of each kind may wait for the next client
+LOG_LINES_A_SECOND = 10  # log.h
+SETTLED = 5 * SCALE  # until what a case left behind is gone
+
+
+class Canary:
+    """A member with a thread of its own: it answers pings, and notes what it hears."""
+
+    def __init__(self, server, name):
+        self.raw, self.heard, self.to_say, self.stopped = Raw(server), [], [], False
+        self.raw.join(name, "/rooms/canaries")
+        self.thread = threading.Thread(target=self.live)
+        self.thread.start()
+
+    def live(self):
+        try:
+            while not self.stopped:
+                while self.to_say:
+                    self.raw.send_text(self.to_say.pop(0))
+                if self.raw.readable(0.01):
+                    self.hear(*self.raw.next_frame())
+        except (Cut, OSError):
+            pass  # it falls silent, and that is what is looked for
+
+    def hear(self, opcode, payload):
+        if opcode == PING:
+            self.raw.send(frame(PONG, payload))
+        elif opcode == TEXT:
+            self.heard.append(json.loads(payload).get("text"))
+
+    def say(self, text):
+        self.to_say.append(json.dumps({"msgType": "Broadcast", "text": text}))
+
+    def stop(self):
+        self.stopped = True
+        self.thread.join()
+        self.raw.socket.close()
+
+
+def threads_of(pid):
+    return int(re.search(r"Threads:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def descriptors_of(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def hold_steady(server, canaries, threads, descriptors):
+    """The process lives, one canary hears the other, and what the case took is given back."""
+    assert server.process.poll() is None, server.log()
+    text = f"a word {time.monotonic_ns()}"
+    canaries[0].say(text)
+    wait_until(lambda: text in canaries[1].heard, "a word of one canary at the other", SCALE)
+    for what, now, most in (
+        ("descriptors", descriptors_of, descriptors),
+        ("threads", threads_of, threads + THREADS_KEPT),
+    ):
+        wait_until(lambda: now(server.pid) <= most, f"{what} to be {most} again", SETTLED)
+
+
+@contextlib.contextmanager
+def steady(server):
+    """Around a case: two canaries sit in a room of their own, and must not notice anything."""
+    canaries = []
+    try:
+        canaries += [Canary(server, name) for name in ("canary-1", "canary-2")]
+        threads, descriptors = threads_of(server.pid), descriptors_of(server.pid)
+        begin, lines = time.monotonic(), server.log().count("\n")
+        yield
+        hold_steady(server, canaries, threads, descriptors)
+        seconds = int(time.monotonic() - begin) + 2  # that were begun
+        lines = server.log().count("\n") - lines
+        assert lines <= LOG_LINES_A_SECOND * seconds, f"{lines} lines in {seconds} s"
+    finally:
+        for canary in canaries:
+            canary.stop()

@@ -161,15 +161,18 @@ static void test_absent_keys_have_defaults(void **state)
     assert_false(config.SSL);
     assert_int_equal(config.max_clients, 1000);
     assert_int_equal(config.max_clients_per_address, 100);
+    assert_false(config.exempt_loopback);
     assert_int_equal(config.max_rooms, 100);
     assert_int_equal(config.max_message_bytes, 65536);
     assert_int_equal(config.room_buffer_bytes, 2097152);
     assert_int_equal(config.max_messages_per_second, 50);
     assert_int_equal(config.max_bytes_per_second, 65536);
+    assert_int_equal(config.too_fast_seconds, 30);
     assert_int_equal(config.history, 0);
     assert_int_equal(config.allowed_origins_count, 0);
     assert_int_equal(config.handshake_timeout_seconds, 10);
     assert_int_equal(config.login_timeout_seconds, 10);
+    assert_int_equal(config.frame_timeout_seconds, 30);
     assert_int_equal(config.ping_interval_seconds, 30);
     assert_int_equal(config.log_level, LOG_LEVEL_INFO);
     assert_false(config.log_addresses);
@@ -262,10 +265,12 @@ static const struct {
      "\"max_message_bytes\": 256"},
     {"max_messages_per_second", offsetof(struct config, max_messages_per_second), 0, 1000000, NULL},
     {"max_bytes_per_second", offsetof(struct config, max_bytes_per_second), 0, 1000000000, NULL},
+    {"too_fast_seconds", offsetof(struct config, too_fast_seconds), 0, 3600, NULL},
     {"history", offsetof(struct config, history), 0, 10000, NULL},
     {"handshake_timeout_seconds", offsetof(struct config, handshake_timeout_seconds), 1, 3600,
      NULL},
     {"login_timeout_seconds", offsetof(struct config, login_timeout_seconds), 1, 3600, NULL},
+    {"frame_timeout_seconds", offsetof(struct config, frame_timeout_seconds), 1, 3600, NULL},
     {"ping_interval_seconds", offsetof(struct config, ping_interval_seconds), 1, 3600, NULL},
 };
 

@@ -129,8 +129,7 @@ def test_page_has_examples():
 def test_every_error_code_that_a_test_provokes_is_in_the_page():
     """And the other way round: what the page promises is provoked by some test."""
     documented = set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.MULTILINE))
-    sources = (
-        ROOT / "tests" / name for name in ("test_protocol.py", "test_dialogue.py", "test_keys.py")
-    )
+    names = ("test_protocol.py", "test_dialogue.py", "test_keys.py", "test_limits.py")
+    sources = (ROOT / "tests" / name for name in names)
     provoked = set(re.findall(r'error\("(\w+)"\)', "".join(path.read_text() for path in sources)))
     assert documented - {"room_full", "shutting_down"} == provoked, "those two take bad luck"

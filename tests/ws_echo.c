@@ -25,6 +25,7 @@ static const struct conn_limits limits = {
     .queue_max = 4 * MESSAGE_MAX,
     .handshake_ms = 10000,
     .ping_ms = 60000,
+    .frame_ms = 60000,
 };
 
 static struct net_tls *tls;

@@ -19,7 +19,7 @@ const JOIN_PATIENCE = 10_000; // from opening the socket to the first OnlineUser
 const CHECK_PATIENCE = 8_000; // for the answer to a sign of life
 const CHECK_REF = "line-check";
 
-const MENDED_BY_WAITING = new Set(["name_taken", "room_full", "too_many_rooms", "shutting_down"]);
+const MENDED_BY_WAITING = new Set(["name_taken", "room_full", "too_many_rooms", "throttled", "shutting_down"]);
 const FINAL_CLOSES = new Set([1002, 1003, 1007, 1008]);
 const TAKEN_OVER = 4001;
 

@@ -88,6 +88,7 @@ export const TABLE = {
 
     // Why: codes of errors, of closed lines, and of failures
     wrong_password: "That is not the password.",
+    throttled: "Too many wrong passwords came from your address. Please wait a few minutes.",
     password_needed: "This room needs a password.",
     name_taken: "Somebody here has that name already. Please take another one.",
     bad_name: "That name is not allowed: 1 to 32 characters, none of them invisible.",
@@ -191,6 +192,7 @@ export const TABLE = {
     privateFrom: (name) => `${name}（私聊）`, privateArrived: "一条私聊消息",
 
     wrong_password: "密码不对。",
+    throttled: "来自你的地址的错误密码太多，请等几分钟再试。",
     password_needed: "这个房间需要密码。",
     name_taken: "这里已经有人用了这个名字，请换一个。",
     bad_name: "不允许这个名字：1 到 32 个字符，不能有不可见字符。",
