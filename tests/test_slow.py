@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: MIT
+"""Slow, dead and rude peers: each costs itself its connection, in time, and nobody else anything.
+
+The limits of time are a fifth of what they are by default, and so is the time between two bytes of
+those who trickle. After every case `steady` looks whether the others noticed.
+"""
+import asyncio
+import contextlib
+import re
+import resource
+import selectors
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers import (
+    PASSWORD,
+    PATIENCE,
+    SCALE,
+    SETTLED,
+    TEXT,
+    UPGRADE,
+    Raw,
+    frame,
+    join,
+    request,
+    scenario,
+    steady,
+)
+from test_load import LOAD_SCALE, load, scaled
+
+LIMIT = 2  # s, each of the three limits of time
+CROWD = scaled(500, least=50)
+QUICK = {
+    "max_clients": 4 * 800,  # the crowd is within the newcomers' share: it is time that ends it
+    "max_clients_per_address": 0,
+    "max_message_bytes": 100000,
+    "handshake_timeout_seconds": LIMIT,
+    "login_timeout_seconds": LIMIT,
+    "frame_timeout_seconds": LIMIT,
+}
+CLOSE_1008 = re.compile(rb"\x88.\x03\xf0", re.DOTALL)
+
+
+# ---- A byte now and then -------------------------------------------------------------------------
+
+
+class Trickle:
+    """One of the crowd: sends `script` byte by byte from `begin` on, and notes when it was cut."""
+
+    def __init__(self, raw, script):
+        self.raw, self.script, self.sent = raw, script, 0
+        self.begin, self.lasted, self.last = time.monotonic(), None, b""
+
+    def send(self):
+        with contextlib.suppress(OSError):
+            self.raw.socket.send(self.script[self.sent : self.sent + 1])
+        self.sent += 1
+
+    def hear(self):
+        try:
+            data = self.raw.socket.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        self.last = (self.last + data)[-200:]
+        if not data:
+            self.lasted = time.monotonic() - self.begin
+
+
+def client_hello():
+    """The first bytes that a TLS client sends."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def connected(raw, number):
+    pass
+
+
+def upgraded(raw, number):
+    raw.upgrade()
+
+
+def joined(raw, number):
+    raw.join(f"slow-{number}")
+
+
+LONG = frame(TEXT, b" " * 70000)
+# TLS, how far each of them gets, what it sends at once, what byte by byte, whether it is told why
+PHASES = {
+    "silence": (False, connected, b"", b"", False),
+    "tls-silence": (True, connected, b"", b"", False),
+    "client-hello": (True, connected, b"", client_hello(), False),
+    "request-head": (False, connected, b"", request("/", UPGRADE), False),
+    "login": (False, upgraded, b"", LONG, True),
+    "frame-head": (False, joined, LONG[:1], LONG[1:13], True),
+    "payload": (False, joined, LONG[:14], LONG[14:], True),
+}
+
+
+def crowd_of(server, phase, stack):
+    """Connects the crowd and brings it to where it becomes slow."""
+    _, proceed, at_once, script, _ = PHASES[phase]
+    crowd = []
+    for number in range(CROWD):
+        raw = stack.enter_context(Raw(server, tls=False))
+        proceed(raw, number)
+        crowd.append(Trickle(raw, script))
+        raw.send(at_once)
+        raw.socket.setblocking(False)
+    return crowd
+
+
+def trickle_all(crowd, tick, deadline):
+    """A byte each, every `tick` seconds, until all are cut."""
+    watch = selectors.DefaultSelector()
+    for one in crowd:
+        watch.register(one.raw.socket, selectors.EVENT_READ, one)
+    due = time.monotonic()
+    while watch.get_map():
+        assert time.monotonic() < deadline, f"{len(watch.get_map())} of them are still connected"
+        if time.monotonic() >= due:
+            due = time.monotonic() + tick
+            for key in watch.get_map().values():
+                key.data.send()
+        for key, _ in watch.select(0.05):
+            key.data.hear()
+            if key.data.lasted is not None:
+                watch.unregister(key.fileobj)
+    watch.close()
+
+
+def a_good_client_joins(server, took):
+    """Comes in while the others are at it; `took` gets the seconds that took."""
+    begin = time.monotonic()
+    with Raw(server) as good:
+        good.join("good", "/rooms/elsewhere")
+        took.append(time.monotonic() - begin)
+
+
+def many_descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(4096, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_crowd_that_trickles_is_cut_in_time(serve, phase):
+    """500 peers, a byte a second each with limits of 2 s; as a byte every 5 s with 10 s is."""
+    many_descriptors()
+    tls, *_, told = PHASES[phase]
+    server, took = serve(SSL=tls, **QUICK), []
+    with steady(server), contextlib.ExitStack() as stack:
+        begin = time.monotonic()
+        crowd = crowd_of(server, phase, stack)
+        arriving = time.monotonic() - begin
+        good = threading.Timer(LIMIT / 2, a_good_client_joins, (server, took))
+        good.start()
+        trickle_all(crowd, LIMIT / 2, time.monotonic() + LIMIT + 2 + 4 * SCALE)
+        good.join()
+        lasted = sorted(one.lasted for one in crowd)
+        print(f"{phase}: cut after {lasted[0]:.2f} to {lasted[-1]:.2f} s, a good client: {took} s")
+        assert lasted[0] >= LIMIT - 0.1
+        assert lasted[-1] < LIMIT + 1 + 2 * SCALE + arriving
+        assert took and took[0] < SCALE
+        if told:
+            assert all(CLOSE_1008.search(one.last) for one in crowd), crowd[0].last
+
+
+def test_a_frame_that_takes_its_time_but_not_too_long(serve, tls):
+    """It counts from a frame's own first byte: what comes between and before is not counted."""
+    server = serve(SSL=tls, **QUICK)
+    parts = [frame(TEXT, b'{"msgType":"Broadcast",', fin=False), frame(0, b'"text":"slowly"}')]
+    with steady(server), Raw(server) as ana:
+        ana.join("ana")
+        begin = time.monotonic()
+        for part in parts:
+            for piece in (part[:3], part[3:10], part[10:]):
+                ana.send(piece)
+                time.sleep(LIMIT / 4)
+        time.sleep(LIMIT)
+        ana.send(frame(TEXT, b'{"msgType":"Broadcast","text":"after a pause"}'))
+        assert [ana.message()["text"] for _ in range(2)] == ["slowly", "after a pause"]
+        assert time.monotonic() - begin > 2 * LIMIT
+
+
+def test_a_frame_may_wait_while_its_sender_is_not_read(serve):
+    """Who is over its rate is not read for 4 s; what it had begun by then is not late for that."""
+    server = serve(**{**QUICK, "frame_timeout_seconds": 1}, max_bytes_per_second=1000)
+    with steady(server), Raw(server) as ana:
+        ana.join("ana")
+        first, last = (
+            b'{"msgType":"Broadcast","text":"%s"}' % text for text in (b"x" * 8000, b"y")
+        )
+        ana.send(frame(TEXT, first) + frame(TEXT, last)[:9])
+        assert len(ana.message()["text"]) == 8000
+        time.sleep(2)
+        ana.send(frame(TEXT, last)[9:])
+        assert ana.message()["text"] == "y"
+
+
+# ---- Gone without a word -------------------------------------------------------------------------
+
+
+async def lists_until(watcher, names):
+    """The lists of who is online, up to the one with exactly these names."""
+    lists = []
+    while not lists or lists[-1] != sorted(names):
+        message = await watcher.next()
+        assert message["msgType"] == "OnlineUsers", message
+        lists.append(message["Users"])
+    return lists
+
+
+async def no_more_lists(watcher):
+    await watcher.send("Broadcast", text="that was all")
+    message = await watcher.next()
+    assert message.get("text") == "that was all", message
+
+
+def freezable(server):
+    """A client in a process of its own, which answers pings: that of python3-websockets."""
+    environment = {"SSL_CERT_FILE": str(server.certificate)} if server.tls else {}
+    client = subprocess.Popen(
+        [sys.executable, "-m", "websockets", server.url(host="localhost")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=environment,
+    )
+    client.stdin.write(f"{PASSWORD}\nfrozen\n".encode())
+    client.stdin.flush()
+    return client
+
+
+def test_a_frozen_peer_is_gone_in_time_and_leaves_once(serve, tls):
+    """SIGSTOP: the system still takes what comes, and nobody answers a ping any more."""
+    server = serve(SSL=tls, ping_interval_seconds=1)
+    client = freezable(server)
+
+    @scenario
+    async def talk():
+        watcher = await join(server, "watcher")
+        await watcher.presence("frozen", "watcher")
+        with pytest.raises(asyncio.TimeoutError):  # it answers pings, for three intervals
+            await asyncio.wait_for(watcher.next(), 3.5)
+        client.send_signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        assert await lists_until(watcher, ["watcher"]) == [["watcher"]]
+        assert 0.9 < time.monotonic() - begin < 2 + 2 * SCALE
+        await no_more_lists(watcher)
+
+    try:
+        with steady(server):
+            talk()
+            client.send_signal(signal.SIGCONT)
+            client.kill()
+    finally:
+        client.kill()
+        client.wait()
+
+
+def half_a_hello(server):
+    raw = Raw(server, tls=False)
+    raw.send(client_hello()[:100] if server.tls else b"GET / HT")
+    return raw
+
+
+def half_a_head(server):
+    raw = Raw(server)
+    raw.send(request("/", UPGRADE)[:60])
+    return raw
+
+
+def halfway_in(server):
+    raw = Raw(server)
+    raw.upgrade()
+    return raw
+
+
+def a_member(server):
+    raw = Raw(server)
+    raw.join("rude")
+    return raw
+
+
+def inside_a_frame(server):
+    raw = a_member(server)
+    raw.send(LONG[:1000])
+    return raw
+
+
+def inside_a_record(server):
+    """Half a TLS record: 100 of 1000 bytes."""
+    raw = a_member(server)
+    with socket.socket(fileno=raw.socket.detach()) as bare:
+        bare.sendall(b"\x17\x03\x03\x03\xe8" + b"?" * 100)
+        raw.socket = bare.dup()
+    return raw
+
+
+STAGES = {
+    "accepted": lambda server: Raw(server, tls=False),
+    "half-hello": half_a_hello,
+    "half-head": half_a_head,
+    "upgraded": halfway_in,
+    "joined": a_member,
+    "in-frame": inside_a_frame,
+    "in-record": inside_a_record,
+}
+
+
+def fall_silent(raw):
+    raw.socket.settimeout(PATIENCE)
+    while raw.receive():
+        pass
+    raw.socket.close()
+
+
+def send_fin(raw):
+    """FIN alone: of a TLS connection, without close_notify before it."""
+    with socket.socket(fileno=raw.socket.detach()) as bare:
+        bare.shutdown(socket.SHUT_WR)
+        bare.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionError):
+            while bare.recv(65536):
+                pass
+
+
+HOW = {"rst": Raw.reset, "fin": send_fin, "silence": fall_silent}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("how", HOW)
+def test_an_end_at_any_stage_is_one_leave_at_most(serve, tls, stage, how):
+    """A member is gone once, and in time; who was none yet has never been there."""
+    if stage == "in-record" and not tls:
+        pytest.skip("there are no records")
+    server = serve(SSL=tls, ping_interval_seconds=1, **QUICK)
+    member = stage in ("joined", "in-frame", "in-record")
+
+    @scenario
+    async def talk():
+        watcher = await join(server, "watcher")
+        await watcher.socket.ping()
+        raw = STAGES[stage](server)
+        if member:
+            await watcher.presence("rude", "watcher")
+        ending = threading.Thread(target=HOW[how], args=(raw,))
+        begin = time.monotonic()
+        ending.start()
+        if member:
+            assert await lists_until(watcher, ["watcher"]) == [["watcher"]]
+            assert time.monotonic() - begin < (LIMIT if how == "silence" else 0) + 2 * SCALE
+        await no_more_lists(watcher)
+        ending.join(LIMIT + SETTLED)
+        assert not ending.is_alive(), "the server still holds the connection"
+
+    with steady(server):
+        talk()
+
+
+def test_a_record_that_never_ends_is_no_sign_of_life(serve):
+    """Bytes that TLS cannot make anything of do not put the ping's end off."""
+    server = serve(SSL=True, ping_interval_seconds=1)
+    with steady(server), Raw(server) as ana:
+        ana.join("ana")
+        with socket.socket(fileno=ana.socket.detach()) as bare:
+            begin = time.monotonic()
+            bare.settimeout(0.2)
+            bare.sendall(b"\x17\x03\x03\x3f\xff")
+            with pytest.raises(ConnectionError):
+                while time.monotonic() - begin < 2 + 3 * SCALE:
+                    bare.sendall(b"?")
+                    with contextlib.suppress(TimeoutError):
+                        assert bare.recv(65536), ConnectionResetError()
+            assert 1.9 < time.monotonic() - begin < 2 + 3 * SCALE
+
+
+# ---- Who stops reading ---------------------------------------------------------------------------
+
+
+class Sampler(threading.Thread):
+    """Looks at the server's memory all the time: its own, and the kernel's for its connections."""
+
+    def __init__(self, server):
+        super().__init__()
+        self.server, self.stopped = server, False
+        self.rss_kib = self.queue = 0
+        self.port = f":{server.port:04X} "
+
+    def run(self):
+        while not self.stopped:
+            status = Path(f"/proc/{self.server.pid}/status").read_text()
+            self.rss_kib = max(self.rss_kib, int(re.search(r"VmRSS:\s+(\d+)", status)[1]))
+            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+                fields = line.split()
+                if (fields[1] + " ").endswith(self.port):
+                    self.queue = max(self.queue, int(fields[4].split(":")[0], 16))
+            time.sleep(0.02)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped = True
+        self.join()
+
+
+def test_half_of_a_room_stops_reading(serve, tls):
+    """100 of 200: each is closed, and until then costs no more than is promised."""
+    ring_kib, each_kib, members = 1024, 32, scaled(200, least=20)
+    stalled, size = members // 2, 16000
+    server = serve(
+        SSL=tls,
+        max_clients=4000,
+        max_clients_per_address=0,
+        max_messages_per_second=0,
+        max_bytes_per_second=0,
+        room_buffer_bytes=ring_kib * 1024,
+        ping_interval_seconds=600,
+    )
+    talk = {"members": members, "senders": 2, "rate": 30, "seconds": 4, "size": size}
+    with steady(server):
+        base = load(server, **talk)
+        with Sampler(server) as seen:
+            report = load(server, stall=stalled, **talk)
+    grown = seen.rss_kib - report["rss_kib_joined"]
+    p99, p99_base = report["latency_us"]["p99"], base["latency_us"]["p99"]
+    print(
+        f"{stalled} of {members} stalled: RSS +{grown} KiB, at most {seen.queue} bytes of one in"
+        f" the kernel, p99 of the others {p99 / 1000:.1f} ms, before {p99_base / 1000:.1f} ms"
+    )
+    assert report["stalled_closed"] == stalled
+    assert seen.queue <= (128 + 64 + 64) * 1024, "NET_UNSENT_MAX, a write, and what is on its way"
+    if LOAD_SCALE == 1:  # a sanitizer takes memory and time of its own
+        assert grown <= ring_kib + each_kib * stalled
+        assert p99 < 2 * p99_base + 50000, "the others notice"
