@@ -32,8 +32,8 @@ LOAD    := $(OUT)/load
 LOADERS := $(patsubst bench/%.c,$(OUT)/%.o,$(wildcard bench/load*.c))
 
 # Everything but the programs themselves: what the tests and the tools are linked with.
-PARTS   := announce ca cert client config conn e2e guard host hpke http json_msg log name net outbox page pem \
-           qr register ring room thread trust web ws
+PARTS   := address announce ca cert client config conn e2e guard host hpke http json_msg log metrics name net \
+           outbox page pem proxy qr register ring room service settings status thread trust web ws
 OBJECTS := $(PARTS:%=$(OUT)/%.o)
 # The same for the terminal client, which shares some of those.
 TALKS   := chat command contacts dial glyph line mail options post say screen show talk typed url
@@ -47,9 +47,17 @@ FUZZERS := $(patsubst tests/fuzz_%.c,build/fuzz/%,$(wildcard tests/fuzz_*.c))
 FUZZ    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_SECONDS ?= 20
 
+# Where `make install` puts things, below DESTDIR if that is given.
+PREFIX  ?= /usr/local
+CONFDIR ?= /etc/ragnarok
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+USERDIR ?= $(PREFIX)/lib/sysusers.d
+PROGRAMS := ragnarok ragchat
+UNITS_SD := ragnarok.service ragnarok.socket
+
 PEERS   := build/floor build/lws_peer build/gorilla_peer
 
-.PHONY: all run test units e2e ws_echo fuzz load bench peers pictures format clean help
+.PHONY: all run install uninstall deb test units e2e ws_echo fuzz load bench peers pictures format clean help
 
 all: $(SERVER) $(TALKER)
 
@@ -64,6 +72,9 @@ help:
 	@echo "make load      build build/load, the load generator"
 	@echo "make bench     compare with other libraries (15 minutes; QUICK=1: two); docs/PERFORMANCE.md"
 	@echo "make pictures  take docs/page-light.png and docs/page-dark.png anew"
+	@echo "make install   into PREFIX=/usr/local, settings into /etc/ragnarok; DESTDIR=... for packages"
+	@echo "make uninstall remove it again, but for the settings"
+	@echo "make deb       build a Debian package in build/deb, and have lintian look at it"
 	@echo "make format    apply .clang-format"
 	@echo "make clean     remove what was built"
 	@echo "With SAN=address,undefined or SAN=thread: the same with a sanitizer, in build/."
@@ -174,6 +185,30 @@ build/%.o: bench/peers/%.c | build
 pictures: $(SERVER)
 	$(Q)tools/deps test
 	$(Q)PYTHONPATH=tests tools/python tools/screenshot
+
+# The settings of who has some are left alone. What the first start makes goes where the unit may write.
+install: $(SERVER) $(TALKER)
+	$(Q)install -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(PREFIX)/share/man/man1 $(PREFIX)/share/man/man5 \
+		$(UNITDIR) $(USERDIR) $(CONFDIR))
+	$(Q)install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	$(Q)install -m 0644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)install -m 0644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	$(Q)install -m 0644 $(UNITS_SD:%=contrib/systemd/%) $(DESTDIR)$(UNITDIR)
+	$(Q)sed -i 's|/usr/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(UNITDIR)/ragnarok.service
+	$(Q)install -m 0644 contrib/systemd/ragnarok.sysusers $(DESTDIR)$(USERDIR)/ragnarok.conf
+	$(Q)[ -e $(DESTDIR)$(CONFDIR)/config.json ] || { \
+		install -m 0640 config.json $(DESTDIR)$(CONFDIR)/config.json; \
+		sed -i 's|"self-signed|"/var/lib/ragnarok/self-signed|' $(DESTDIR)$(CONFDIR)/config.json; }
+
+uninstall:
+	$(Q)rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%) $(UNITS_SD:%=$(DESTDIR)$(UNITDIR)/%) \
+		$(DESTDIR)$(USERDIR)/ragnarok.conf $(patsubst man/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(wildcard man/*.1)) \
+		$(patsubst man/%,$(DESTDIR)$(PREFIX)/share/man/man5/%,$(wildcard man/*.5))
+
+# Of a copy of the sources: nobody's keys and certificates get into a package.
+deb:
+	$(Q)tools/deps package
+	$(Q)tools/deb
 
 format:
 	$(Q)clang-format -i *.c *.h tests/*.c bench/*.[ch] bench/peers/*.[ch]

@@ -23,11 +23,15 @@
 #include "http.h"
 #include "json_msg.h"
 #include "log.h"
+#include "metrics.h"
 #include "name.h"
 #include "page.h"
+#include "proxy.h"
 #include "qr.h"
 #include "register.h"
 #include "room.h"
+#include "settings.h"
+#include "status.h"
 #include "thread.h"
 
 #define PROTOCOL_V2 "ragnarok.v2"
@@ -48,14 +52,47 @@ struct client {
     bool v2;                       /* [t] speaks ragnarok.v2 */
     bool joined;                   /* [t] */
     bool to_pump;                  /* [t] it said something that waits in the ring */
+    struct settings *settings;     /* [t] in force when it last looked; held */
+    struct conn_limits limits;     /* [t] of these settings */
     int end_code;                  /* [t] Close code to end with; 0: none is due */
     const char *end_why;           /* [t] */
 };
 
-static const struct config *settings; /* [I] */
-static struct net_tls *tls;           /* [I] */
-static struct conn_limits limits;     /* [I] */
-static struct guard guard;            /* see guard.h */
+static struct guard guard; /* see guard.h */
+
+/* ---- The settings that a client goes by ---- */
+
+static const struct config *config_of(const struct client *client)
+{
+    return &client->settings->config;
+}
+
+static struct conn_limits limits_of(const struct config *config)
+{
+    return (struct conn_limits){
+        .max_message = (size_t)config->max_message_bytes,
+        .queue_max = (size_t)(config->max_message_bytes + 1024) * QUEUE_MESSAGES,
+        .messages = config->max_messages_per_second,
+        .bytes = config->max_bytes_per_second,
+        .handshake_ms = (int64_t)config->handshake_timeout_seconds * 1000,
+        .ping_ms = (int64_t)config->ping_interval_seconds * 1000,
+        .frame_ms = (int64_t)config->frame_timeout_seconds * 1000,
+        .too_fast_ms = (int64_t)config->too_fast_seconds * 1000,
+    };
+}
+
+/* Goes on with the settings in force, if those are others. How long its messages may be stays: it may
+ * have been told. */
+static void keep_up(struct client *client)
+{
+    size_t max_message = client->limits.max_message;
+    if (settings_in_force(client->settings))
+        return;
+    settings_drop(client->settings);
+    client->settings = settings_hold();
+    client->limits = limits_of(config_of(client));
+    client->limits.max_message = max_message;
+}
 
 /* ---- What the server says to one client ---- */
 
@@ -75,6 +112,8 @@ static void say_error(struct client *client, const char *code, const char *text,
     size_t len = 0;
     char *json = json_error(code, text, about, &len);
     say(client, json, len);
+    if (!client->joined)
+        metrics_refused(code);
     log_event(LOG_LEVEL_DEBUG, "error_sent", "client=%llu code=%s",
               (unsigned long long)client->entry.number, code);
 }
@@ -254,6 +293,7 @@ static int end_with(struct client *client, int code, const char *why)
 static int receive(struct client *client, int64_t until, struct ws_event *event)
 {
     for (;;) {
+        keep_up(client);
         int found = conn_next(&client->conn, event);
         if (found < 0)
             return end_with(client, event->code, event->why);
@@ -283,11 +323,23 @@ static bool take_name(struct client *client, const char *bytes, size_t len,
     return true;
 }
 
+/* Both names are quoted as in JSON, so that neither can look like more of the line than it is. */
+static void log_joined(const struct client *client)
+{
+    char *room = json_quote(client->room);
+    log_event(LOG_LEVEL_INFO, "joined", "client=%llu room=%s name=%s protocol=%s",
+              (unsigned long long)client->entry.number, room ? room : "?", client->member.quoted,
+              client->v2 ? "v2" : "hello");
+    free(room);
+}
+
 /* Enters the room. Returns whether it worked; if not, the client was told why. */
 static bool join(struct client *client, struct room_request *request,
                  const struct json_object *about)
 {
     const char *why;
+    request->config = config_of(client);
+    request->max_message = client->limits.max_message;
     request->room = client->room;
     request->v2 = client->v2;
     const char *code = room_join(&client->member, &client->conn.out, request, &why);
@@ -298,9 +350,8 @@ static bool join(struct client *client, struct room_request *request,
     }
     register_joined(&client->entry);
     client->joined = client->to_pump = true;
-    log_event(LOG_LEVEL_INFO, "joined", "client=%llu room=\"%s\" name=%s protocol=%s",
-              (unsigned long long)client->entry.number, client->room, client->member.quoted,
-              client->v2 ? "v2" : "hello");
+    metrics_add(METRIC_MEMBERS, 1);
+    log_joined(client);
     return true;
 }
 
@@ -317,6 +368,7 @@ static int64_t ask_guard(const struct client *client, bool right)
 /* The address comes before anything that a client may choose: fail2ban reads this line. */
 static void log_wrong_password(const struct client *client)
 {
+    const struct config *settings = config_of(client);
     char address[NET_ADDRESS_MAX] = "-";
     if (settings->log_addresses)
         net_address(&client->entry.peer, address);
@@ -339,7 +391,7 @@ static void say_throttled(struct client *client, int64_t ms, const struct json_o
 static bool check_password(struct client *client, const char *password, size_t len,
                            const struct json_object *about)
 {
-    const char *ours = settings->server_password;
+    const char *ours = config_of(client)->server_password;
     size_t ours_len = strlen(ours);
     bool right = len == ours_len && CRYPTO_memcmp(password, ours, ours_len) == 0;
     if (ours_len == 0)
@@ -377,6 +429,7 @@ static int join_by_hello(struct client *client, int64_t until)
 /* Makes up the nonce, which every proof of this connection is bound to. */
 static void say_hello(struct client *client, char nonce[NONCE_MAX])
 {
+    const struct config *settings = config_of(client);
     char *json = NULL;
     size_t len = 0;
     if (net_random_hex(nonce, E2E_NONCE_BYTES))
@@ -511,16 +564,17 @@ static int join_by_v2(struct client *client, int64_t until)
 /* The HTTP status that a request is refused with, and why; 0: it is not. */
 static int judge(struct client *client, const struct http_request *request, const char **why)
 {
+    const struct config *settings = config_of(client);
+    const struct net_tls *tls = client->settings->tls;
     const char *const *origins = (const char *const *)settings->allowed_origins;
     size_t count = (size_t)settings->allowed_origins_count;
     *why = client->entry.why;
     if (client->entry.refusal)
         return client->entry.refusal;
-    if ((!request->upgrade || request->origin.at) && !host_ok(request, client->fd)) {
-        *why =
-            "this server does not know itself by the name in Host, which a stranger could have "
-            "made "
-            "point here: use its IP address, or put \"https://\" and the name in allowed_origins";
+    if ((!request->upgrade || request->origin.at) && !host_ok(request, client->fd, settings, tls)) {
+        *why = "this server does not know itself by the name in Host, which a stranger could have "
+               "made point here: use its IP address, or put https:// and the name in "
+               "allowed_origins";
         return 421;
     }
     if (http_room(request, client->room, sizeof(client->room), why) < 0)
@@ -536,6 +590,7 @@ static void send_refusal(struct client *client, int status, const char *why, boo
 {
     char response[HTTP_RESPONSE_MAX];
     size_t len = http_write_refusal(response, status, why, head_only);
+    metrics_refused_status(status);
     conn_respond(&client->conn, response, len, NULL, 0);
     client->conn.why = why;
 }
@@ -543,16 +598,47 @@ static void send_refusal(struct client *client, int status, const char *why, boo
 static void send_page(struct client *client, const struct http_request *request)
 {
     struct page_answer answer;
-    page_answer(request, &answer);
+    page_answer(request, &client->settings->trust, &answer);
     conn_respond(&client->conn, answer.head, answer.head_len, answer.body, answer.body_len);
     client->conn.why = answer.what;
     page_answer_free(&answer);
+}
+
+/* Finds out whom the request is from. Behind a trusted proxy that is only known now. */
+static enum proxy_found find_sender(struct client *client, const struct http_request *request)
+{
+    struct sockaddr_storage address = client->entry.peer;
+    enum proxy_found found = proxy_client(request, &config_of(client)->trusted_proxies, &address);
+    if (found == PROXY_CLIENT)
+        register_move(&client->entry, &address);
+    if (found == PROXY_BAD)
+        log_event(LOG_LEVEL_DEBUG, "bad_forwarded", "client=%llu",
+                  (unsigned long long)client->entry.number);
+    return found;
+}
+
+/* Answers who runs the server, whatever limit is reached; but not a page that a stranger made. */
+static bool send_status(struct client *client, const struct http_request *request,
+                        enum proxy_found found)
+{
+    struct status_answer answer;
+    const struct config *config = config_of(client);
+    if (!status_asked(request, &client->entry.peer, found, config) ||
+        !host_ok(request, client->fd, config, client->settings->tls))
+        return false;
+    status_answer(request, register_stopping(), &answer);
+    conn_respond(&client->conn, answer.head, answer.head_len, answer.body, answer.body_len);
+    client->conn.why = "said how the server is";
+    status_answer_free(&answer);
+    return true;
 }
 
 /* Answers the request: a WebSocket, the page, or a refusal. Returns 0 for a WebSocket. */
 static int admit(struct client *client, const struct http_request *request)
 {
     const char *why;
+    if (send_status(client, request, find_sender(client, request)))
+        return -1;
     int status = judge(client, request, &why);
     if (!status && request->upgrade) {
         client->v2 = request->protocol;
@@ -572,6 +658,7 @@ static void talk(struct client *client)
     struct conn *conn = &client->conn;
     struct ws_event event;
     for (;;) {
+        keep_up(client);
         int found = conn_next(conn, &event);
         if (found < 0) {
             end_with(client, event.code, event.why);
@@ -594,6 +681,27 @@ static void talk(struct client *client)
         if (conn_wait(conn, client->to_pump ? 0 : client->member.presence_due) < 0)
             return;
     }
+}
+
+/* Why the server ended a member's connection; METRICS: it did not. */
+static enum metric eviction(const struct client *client)
+{
+    if (client->member.replaced)
+        return METRIC_EVICTED_REPLACED;
+    if (client->conn.out.too_slow)
+        return METRIC_EVICTED_SLOW;
+    if (client->conn.silent)
+        return METRIC_EVICTED_SILENT;
+    bool left = client->conn.farewell || !client->end_code;
+    return left ? METRICS : METRIC_EVICTED_RULES;
+}
+
+static void count_end(const struct client *client)
+{
+    enum metric why = eviction(client);
+    metrics_add(METRIC_MEMBERS, -1);
+    if (why != METRICS)
+        metrics_add(why, 1);
 }
 
 static void log_end(const struct client *client)
@@ -630,8 +738,10 @@ static void end(struct client *client)
     if (!client->joined)
         client->conn.ended = true; /* a newcomer's place is not kept for its farewell */
     log_end(client);
-    if (client->joined)
+    if (client->joined) {
+        count_end(client);
         room_forget(&client->member);
+    }
     conn_finish(&client->conn);
 }
 
@@ -640,6 +750,7 @@ static void bury(struct client *client)
     register_delist(&client->entry);
     struct register_entry entry = client->entry;
     conn_fini(&client->conn);
+    settings_drop(client->settings);
     free(client);
     register_give(&entry);
 }
@@ -649,7 +760,7 @@ static void live(void *argument)
 {
     struct client *client = argument;
     outbox_own(&client->conn.out);
-    int64_t until = net_now() + (int64_t)settings->login_timeout_seconds * 1000;
+    int64_t until = net_now() + (int64_t)config_of(client)->login_timeout_seconds * 1000;
     if ((client->v2 ? join_by_v2(client, until) : join_by_hello(client, until)) == 0)
         talk(client);
     end(client);
@@ -661,10 +772,13 @@ static void arrive(void *argument)
 {
     struct client *client = argument;
     struct http_request request;
-    if (conn_init(&client->conn, client->fd, tls, &limits) == 0) {
+    client->settings = settings_hold();
+    client->limits = limits_of(config_of(client));
+    if (conn_init(&client->conn, client->fd, client->settings->tls, &client->limits) == 0) {
         register_enlist(&client->entry, &client->conn.out);
-        if (conn_handshake(&client->conn, PROTOCOL_V2, &request) == 0 &&
-            admit(client, &request) == 0) {
+        int arrived = conn_handshake(&client->conn, PROTOCOL_V2, &request);
+        keep_up(client);
+        if (arrived == 0 && admit(client, &request) == 0) {
             outbox_disown(&client->conn.out);
             if (thread_do(THREAD_CLIENT, live, client) == 0)
                 return;
@@ -676,22 +790,10 @@ static void arrive(void *argument)
     bury(client);
 }
 
-void clients_init(const struct config *config, struct net_tls *context)
+void clients_init(void)
 {
-    settings = config;
-    tls = context;
-    hosts_init(config, context);
+    hosts_init();
     guard_init(&guard);
-    limits = (struct conn_limits){
-        .max_message = (size_t)config->max_message_bytes,
-        .queue_max = (size_t)(config->max_message_bytes + 1024) * QUEUE_MESSAGES,
-        .messages = config->max_messages_per_second,
-        .bytes = config->max_bytes_per_second,
-        .handshake_ms = (int64_t)config->handshake_timeout_seconds * 1000,
-        .ping_ms = (int64_t)config->ping_interval_seconds * 1000,
-        .frame_ms = (int64_t)config->frame_timeout_seconds * 1000,
-        .too_fast_ms = (int64_t)config->too_fast_seconds * 1000,
-    };
 }
 
 void client_start(int fd, const struct sockaddr_storage *peer)

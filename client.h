@@ -7,11 +7,9 @@
 
 #include <sys/socket.h>
 
-#include "config.h"
-#include "net.h"
-
-/* Says what all clients have in common. `config` and `tls` (NULL: plain) outlive them. */
-void clients_init(const struct config *config, struct net_tls *tls);
+/* Readies what all clients have in common: call it before the first one. They go by the settings in
+ * force (settings.h), and by newer ones as soon as their thread is woken. */
+void clients_init(void);
 
 /* Starts the life of an accepted connection; takes `fd`. One that is over a limit is refused with an
  * HTTP status, as long as places for that are free; else, and when no thread can be had, closed. */

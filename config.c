@@ -13,7 +13,7 @@
  * No value of server_password, of whatever type, gets into a complaint; what else is shown of the
  * file is cut short. A complaint is one line: control characters in it become '?'.
  *
- * Called at start-up only, from the main thread; takes no locks.
+ * Called from the main thread only; takes no locks.
  */
 #include "config.h"
 
@@ -55,6 +55,7 @@ enum kind {
     KIND_SECRET,  /* a string that is never shown */
     KIND_PATH,    /* a string, made relative to the folder of the file */
     KIND_ORIGINS, /* an array of strings */
+    KIND_BLOCKS,  /* an array of addresses and blocks of them, as strings */
     KIND_LEVEL,   /* one of the names in `levels` */
 };
 
@@ -91,6 +92,8 @@ static const struct key keys[] = {
     {KEY(too_fast_seconds), KIND_INTEGER, OPTIONAL, 0, 3600, 30},
     {KEY(history), KIND_INTEGER, OPTIONAL, 0, 10000, 0},
     {KEY(allowed_origins), KIND_ORIGINS, OPTIONAL, 0, CONFIG_ORIGINS_MAX, 0},
+    {KEY(trusted_proxies), KIND_BLOCKS, OPTIONAL, 0, ADDRESS_BLOCKS_MAX, 0},
+    {KEY(metrics_from), KIND_BLOCKS, OPTIONAL, 0, ADDRESS_BLOCKS_MAX, 0},
     {KEY(handshake_timeout_seconds), KIND_INTEGER, OPTIONAL, 1, 3600, 10},
     {KEY(login_timeout_seconds), KIND_INTEGER, OPTIONAL, 1, 3600, 10},
     {KEY(frame_timeout_seconds), KIND_INTEGER, OPTIONAL, 1, 3600, 30},
@@ -139,6 +142,12 @@ static void write_allowed(char out[ALLOWED_MAX], const struct key *key)
         snprintf(out, ALLOWED_MAX,
                  "an array of at most %d strings, each \"*\", \"null\" or scheme://host[:port] "
                  "without a path",
+                 key->max);
+        break;
+    case KIND_BLOCKS:
+        snprintf(out, ALLOWED_MAX,
+                 "an array of at most %d strings, each an address or a block of them like "
+                 "\"10.0.0.0/8\", with no bit set behind the prefix",
                  key->max);
         break;
     case KIND_LEVEL:
@@ -376,7 +385,7 @@ static int read_string(const struct reader *r, const struct key *key,
     return 0;
 }
 
-/* ---- allowed_origins ------------------------------------------------------------------------ */
+/* ---- Arrays --------------------------------------------------------------------------------- */
 
 static bool is_port(const char *text)
 {
@@ -432,19 +441,30 @@ static int read_origin(const struct reader *r, const struct key *key, const stru
     return 0;
 }
 
-static int read_origins(const struct reader *r, const struct key *key,
-                        const struct json_field *field)
+static int read_block(const struct reader *r, const struct key *key, const struct json_field *item)
+{
+    char text[ADDRESS_TEXT_MAX];
+    struct address_list *list = field_of(r->config, key);
+    if (json_string(item, text, sizeof(text)) < 0 ||
+        !address_block_read(text, &list->blocks[list->count]))
+        return refuse_value(r, key, item);
+    list->count++;
+    return 0;
+}
+
+static int read_array(const struct reader *r, const struct key *key, const struct json_field *field)
 {
     if (field->value[0] != '[')
         return refuse_value(r, key, field);
     const char *end = field->value + field->value_len - 1;
     const char *at = field->value + 1;
+    int count = 0;
     for (at += strspn(at, ", \t\r\n"); at < end; at += strspn(at, ", \t\r\n")) {
         struct json_field item = {.value = at, .value_len = item_len(at)};
-        if (r->config->allowed_origins_count == key->max)
+        if (count++ == key->max)
             return refuse(r, at, key->name, "found more than %d entries, allowed are %d", key->max,
                           key->max);
-        if (read_origin(r, key, &item) < 0)
+        if ((key->kind == KIND_BLOCKS ? read_block : read_origin)(r, key, &item) < 0)
             return -1;
         at += item.value_len;
     }
@@ -581,7 +601,8 @@ static int read_value(const struct reader *r, const struct key *key, const struc
     case KIND_PATH:
         return read_string(r, key, field);
     case KIND_ORIGINS:
-        return read_origins(r, key, field);
+    case KIND_BLOCKS:
+        return read_array(r, key, field);
     case KIND_LEVEL:
         return read_level(r, key, field);
     }
@@ -661,6 +682,64 @@ int config_load(struct config *config, const char *path, char *error)
     if (rc < 0)
         config_free(config);
     return rc;
+}
+
+/* ---- Reading it again ------------------------------------------------------------------------ */
+
+static void note_kept(char *kept, const char *name)
+{
+    size_t used = strlen(kept);
+    snprintf(kept + used, CONFIG_KEPT_MAX - used, "%s%s", used ? "," : "", name);
+}
+
+static bool keep_int(int *value, int running)
+{
+    bool differs = *value != running;
+    *value = running;
+    return differs;
+}
+
+/* Puts a copy of `running` in its place, if it is another. Returns false when memory is out. */
+static bool keep_string(char **value, const char *running, bool *differs)
+{
+    *differs = !*value || strcmp(*value, running) != 0;
+    char *copy = *differs ? strdup(running) : *value;
+    if (!copy)
+        return false;
+    if (*differs)
+        free(*value);
+    *value = copy;
+    return true;
+}
+
+/* Stays with TLS, or without. Without TLS in the file, its two paths need not be there. */
+static bool keep_tls(struct config *config, const struct config *running, char *kept)
+{
+    bool differs = config->SSL != running->SSL, ignored;
+    config->SSL = running->SSL;
+    if (!differs)
+        return true;
+    note_kept(kept, "SSL");
+    return !running->SSL || (keep_string(&config->SSL_Cert, running->SSL_Cert, &ignored) &&
+                             keep_string(&config->SSL_Key, running->SSL_Key, &ignored));
+}
+
+int config_keep(struct config *config, const struct config *running, char *kept, char *error)
+{
+    bool differs;
+    kept[0] = '\0';
+    if (!keep_tls(config, running, kept) ||
+        !keep_string(&config->server_ip, running->server_ip, &differs)) {
+        snprintf(error, CONFIG_ERROR_MAX, "out of memory while the configuration was read");
+        return -1;
+    }
+    if (differs)
+        note_kept(kept, "server_ip");
+    if (keep_int(&config->server_port, running->server_port))
+        note_kept(kept, "server_port");
+    if (keep_int(&config->room_buffer_bytes, running->room_buffer_bytes))
+        note_kept(kept, "room_buffer_bytes");
+    return check_ring(config, false, error);
 }
 
 void config_free(struct config *config)

@@ -2,7 +2,7 @@
  *
  * config.h - config.json in, struct config out, with every complaint a person can need.
  *
- * Read once at start, then immutable: any thread may read it without a lock.
+ * Immutable once it is read: any thread may read it without a lock. settings.h says for how long.
  */
 #ifndef CONFIG_H
 #define CONFIG_H
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "address.h"
 #include "log.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
     CONFIG_ORIGINS_MAX = 32,     /* entries in allowed_origins */
     CONFIG_FILE_MAX = 64 * 1024, /* bytes of config.json; more is an error */
     CONFIG_ERROR_MAX = 512,      /* room for a complaint; a longer one is cut */
+    CONFIG_KEPT_MAX = 64,        /* room for the names of the keys that cannot change */
 };
 
 /* The settings, named as in the file; the README's table says what each one means. */
@@ -39,10 +41,12 @@ struct config {
     int history;
     char *allowed_origins[CONFIG_ORIGINS_MAX];
     int allowed_origins_count;
-    int handshake_timeout_seconds; /* TCP accepted to request head read, TLS included */
-    int login_timeout_seconds;     /* WebSocket open to joined */
-    int frame_timeout_seconds;     /* a frame's first byte to its last */
-    int ping_interval_seconds;     /* silence until a ping, and from there to the end */
+    struct address_list trusted_proxies; /* whose X-Forwarded-For is believed */
+    struct address_list metrics_from;    /* who else may read /metrics and /healthz */
+    int handshake_timeout_seconds;       /* TCP accepted to request head read, TLS included */
+    int login_timeout_seconds;           /* WebSocket open to joined */
+    int frame_timeout_seconds;           /* a frame's first byte to its last */
+    int ping_interval_seconds;           /* silence until a ping, and from there to the end */
     enum log_level log_level;
     bool log_addresses;
 
@@ -57,6 +61,12 @@ struct config {
  * (CONFIG_ERROR_MAX bytes) that names file, line and column, the key, what was found and what is
  * allowed. After 0 the caller ends it with config_free. */
 int config_load(struct config *config, const char *path, char *error);
+
+/* Takes over from `running` what cannot change while the server runs: SSL, server_ip, server_port,
+ * room_buffer_bytes. The names of those that were to be others are written to `kept`
+ * (CONFIG_KEPT_MAX), with commas between; "" if none was. Returns 0, or -1 and a complaint when
+ * max_message_bytes is too much for the rooms there are, or memory is out. */
+int config_keep(struct config *config, const struct config *running, char *kept, char *error);
 
 /* Frees what config_load allocated. */
 void config_free(struct config *config);

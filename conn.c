@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "metrics.h"
 #include "thread.h"
 
 enum {
@@ -83,6 +84,7 @@ static int read_some(struct conn *conn)
         total += n > 0 ? n : 0;
     } while (n > 0 && conn->more && total < READ_BURST);
     if (total > 0) {
+        metrics_add(METRIC_BYTES_IN, total);
         conn->heard = net_now();
         conn->pinged = conn->resting = false;
     }
@@ -94,6 +96,7 @@ static int read_some(struct conn *conn)
 static int refuse(struct conn *conn, int status, const char *why, bool head_only)
 {
     char response[HTTP_RESPONSE_MAX];
+    metrics_refused_status(status);
     conn_respond(conn, response, http_write_refusal(response, status, why, head_only), NULL, 0);
     return over(conn, why);
 }
@@ -122,11 +125,16 @@ static int handshake_tls(struct conn *conn, int64_t until)
     return over(conn, stream->why ? stream->why : "TLS handshake broken off");
 }
 
-int conn_handshake(struct conn *conn, const char *protocol, struct http_request *request)
+static int fail(struct conn *conn, enum metric what, const char *why)
 {
-    int64_t until = net_now() + conn->limits->handshake_ms;
-    if (handshake_tls(conn, until) < 0)
-        return -1;
+    metrics_add(what, 1);
+    return over(conn, why);
+}
+
+/* Reads the request head. */
+static int read_request(struct conn *conn, int64_t until, const char *protocol,
+                        struct http_request *request)
+{
     conn->more = true; /* the first bytes may have come along with the handshake */
     for (;;) {
         unsigned char *head;
@@ -142,10 +150,19 @@ int conn_handshake(struct conn *conn, const char *protocol, struct http_request 
             return 0;
         }
         if (net_now() >= until)
-            return over(conn, "request head took too long");
+            return fail(conn, METRIC_REQUEST_FAILED, "request head took too long");
         if (conn_wait(conn, until) < 0)
-            return -1;
+            return fail(conn, METRIC_REQUEST_FAILED, "no request");
     }
+}
+
+int conn_handshake(struct conn *conn, const char *protocol, struct http_request *request)
+{
+    int64_t until = net_now() + conn->limits->handshake_ms;
+    if (handshake_tls(conn, until) == 0)
+        return read_request(conn, until, protocol, request);
+    metrics_add(METRIC_TLS_FAILED, 1);
+    return -1;
 }
 
 static void post(struct conn *conn, enum outbox_kind kind, int opcode, const void *bytes,
@@ -268,7 +285,7 @@ int conn_next(struct conn *conn, struct ws_event *event)
         if (event->opcode == WS_TEXT || event->opcode == WS_BINARY)
             return 1;
         if (event->opcode == WS_CLOSE) { /* §5.5.1: answered with the same code */
-            conn->ended = true;
+            conn->ended = conn->farewell = true;
             event->why = "";
             return over(conn, "closed by the client");
         }
@@ -289,7 +306,7 @@ static int64_t check_silence(struct conn *conn)
     if (!conn->upgraded)
         return INT64_MAX;
     if (silent >= 2 * limit) {
-        conn->cut = true;
+        conn->cut = conn->silent = true;
         return over(conn, "no answer to a ping");
     }
     if (silent >= limit && !conn->pinged) {

@@ -63,6 +63,8 @@ struct conn {
     bool more;            /* the stream may hold more without polling */
     bool ended;           /* the peer said its last: end of stream, Close frame or nonsense */
     bool cut;             /* the peer is gone: no ceremony at the end */
+    bool farewell;        /* it sent a Close frame before we did */
+    bool silent;          /* it did not answer a ping */
     const char *why;      /* how it ended, for the log; NULL while it lasts */
 };
 

@@ -15,15 +15,11 @@
 
 enum { HOST_MAX = 256 }; /* a name of the DNS, with its NUL; a longer one is nobody's */
 
-static const struct config *settings; /* [I] */
-static const struct net_tls *rules;   /* [I] */
-static char machine[HOST_MAX];        /* [I] this machine's name, with its domain if it has one */
-static char machine_short[HOST_MAX];  /* [I] without it */
+static char machine[HOST_MAX];       /* [I] this machine's name, with its domain if it has one */
+static char machine_short[HOST_MAX]; /* [I] without it */
 
-void hosts_init(const struct config *config, const struct net_tls *tls)
+void hosts_init(void)
 {
-    settings = config;
-    rules = tls;
     if (gethostname(machine, sizeof(machine) - 1) != 0)
         machine[0] = '\0';
     memcpy(machine_short, machine, sizeof(machine));
@@ -56,24 +52,25 @@ static bool is_machine(struct http_text host)
     return machine[0] && (http_host_is(host, machine) || http_host_is(host, machine_short));
 }
 
-static bool is_ours(struct http_text host)
+static bool is_ours(struct http_text host, const struct config *config, const struct net_tls *tls)
 {
     char name[HOST_MAX];
-    const char *const *allowed = (const char *const *)settings->allowed_origins;
+    const char *const *allowed = (const char *const *)config->allowed_origins;
     if (host.len == 0 || host.len >= sizeof(name))
         return false;
     memcpy(name, host.at, host.len);
     name[host.len] = '\0';
     return is_address(name) || is_local_name(host) || is_machine(host) ||
-           (rules && net_tls_names(rules, name)) ||
-           http_host_allowed(host, allowed, (size_t)settings->allowed_origins_count);
+           (tls && net_tls_names(tls, name)) ||
+           http_host_allowed(host, allowed, (size_t)config->allowed_origins_count);
 }
 
 /* HTTP/1.0 may come without Host; browsers never do. */
-bool host_ok(const struct http_request *rq, int fd)
+bool host_ok(const struct http_request *rq, int fd, const struct config *config,
+             const struct net_tls *tls)
 {
     struct sockaddr_storage here;
     struct http_text host = http_host(rq);
     net_local(fd, &here);
-    return !host.at || net_reach(&here) == NET_REACH_EVERYONE || is_ours(host);
+    return !host.at || net_reach(&here) == NET_REACH_EVERYONE || is_ours(host, config, tls);
 }

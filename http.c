@@ -478,6 +478,19 @@ static bool next_element(struct http_text *list, struct http_text *element)
     return true;
 }
 
+bool http_take_last(struct http_text *list, struct http_text *element)
+{
+    *element = (struct http_text){NULL, 0};
+    while (element->len == 0 && list->len > 0) {
+        size_t start = list->len;
+        while (start > 0 && list->at[start - 1] != ',')
+            start--;
+        *element = text_trim(text_skip(*list, start));
+        list->len = start > 0 ? start - 1 : 0;
+    }
+    return element->len > 0;
+}
+
 static bool list_has(struct http_text list, const char *wanted)
 {
     struct http_text element;
@@ -595,6 +608,18 @@ static int take_if_none_match(struct parser *p, struct http_text value)
     return GO_ON;
 }
 
+/* Each proxy adds at the end, so of too many fields the last ones are kept. */
+static int take_forwarded(struct parser *p, struct http_text value)
+{
+    struct http_text *fields = p->rq->forwarded;
+    if (p->rq->forwarded_count == HTTP_FORWARDED_MAX) {
+        memmove(fields, fields + 1, (HTTP_FORWARDED_MAX - 1) * sizeof(*fields));
+        p->rq->forwarded_count--;
+    }
+    fields[p->rq->forwarded_count++] = value;
+    return GO_ON;
+}
+
 /* RFC 9112 §6: a body would be taken for what follows the head, so none may be announced. */
 static int take_content_length(struct parser *p, struct http_text value)
 {
@@ -620,6 +645,7 @@ static const struct {
     {"Sec-WebSocket-Protocol", take_protocols},
     {"Accept-Encoding", take_accept_encoding},
     {"If-None-Match", take_if_none_match},
+    {"X-Forwarded-For", take_forwarded},
     {"Content-Length", take_content_length},
     {"Transfer-Encoding", take_transfer_encoding},
 };

@@ -16,6 +16,7 @@ enum {
     HTTP_TARGET_MAX = 2048,   /* bytes of request target; more is 414 */
     HTTP_FIELDS_MAX = 100,    /* header fields; more is 431 */
     HTTP_RESPONSE_MAX = 4096, /* room for any response that this file writes */
+    HTTP_FORWARDED_MAX = 4,   /* fields of X-Forwarded-For that are kept: the last ones */
 };
 
 /* A piece of the request head: borrowed from it, not NUL-terminated; `at` is NULL when absent. */
@@ -31,10 +32,12 @@ struct http_request {
     struct http_text key;    /* Sec-WebSocket-Key: 24 characters of base64 (RFC 6455 §4.1) */
     struct http_text
         if_none_match; /* If-None-Match: entity tags that the client has (RFC 9110 §13.1.2) */
-    bool head_only;    /* HEAD: the answer has no body (RFC 9110 §9.3.2) */
-    bool gzip;         /* the body may be gzip, and had better be (RFC 9110 §12.5.3) */
-    bool upgrade;      /* a complete and valid WebSocket opening handshake (§4.2.1) */
-    bool protocol;     /* the wanted subprotocol is among those offered (§4.2.2) */
+    struct http_text forwarded[HTTP_FORWARDED_MAX]; /* X-Forwarded-For, in order (proxy.h) */
+    int forwarded_count;
+    bool head_only; /* HEAD: the answer has no body (RFC 9110 §9.3.2) */
+    bool gzip;      /* the body may be gzip, and had better be (RFC 9110 §12.5.3) */
+    bool upgrade;   /* a complete and valid WebSocket opening handshake (§4.2.1) */
+    bool protocol;  /* the wanted subprotocol is among those offered (§4.2.2) */
 };
 
 /* Parses a request head. `protocol` is the subprotocol to look for. `rq` borrows from `head`.
@@ -44,6 +47,10 @@ struct http_request {
  * come in any pieces: pass all bytes so far each time. */
 long http_parse(const char *head, size_t len, const char *protocol, struct http_request *rq,
                 const char **why);
+
+/* Takes the last element off a comma-separated list (RFC 9110 §5.6.1), without the blanks around it.
+ * Empty ones are passed over. Returns false when there is none. */
+bool http_take_last(struct http_text *list, struct http_text *element);
 
 /* The room that a path names: /rooms/NAME, %-decoded, gives NAME; any other path gives "", the
  * main room. Writes a NUL-terminated string of at most `cap` bytes. Returns 0, or -1 and *why when

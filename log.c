@@ -13,12 +13,13 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
-static enum log_level level_shown = LOG_LEVEL_INFO; /* [I] */
+static atomic_int level_shown = LOG_LEVEL_INFO; /* [a] */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long lost;    /* [lock] lines that found no room, or were too many */
 static time_t present_second; /* [lock] on the monotonic clock */
@@ -26,7 +27,13 @@ static int lines_in_second;   /* [lock] written since it began */
 
 void log_set_level(enum log_level level)
 {
-    level_shown = level;
+    atomic_store_explicit(&level_shown, (int)level, memory_order_relaxed);
+}
+
+/* Whether lines of that level are written. */
+static bool is_shown(enum log_level level)
+{
+    return (int)level <= atomic_load_explicit(&level_shown, memory_order_relaxed);
 }
 
 static size_t write_stamp(char *line, size_t cap, enum log_level level)
@@ -63,7 +70,7 @@ static void put_lost(void)
 static bool may_write(int most)
 {
     struct timespec now;
-    if (level_shown == LOG_LEVEL_DEBUG)
+    if (is_shown(LOG_LEVEL_DEBUG))
         return true;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (now.tv_sec != present_second) {
@@ -107,7 +114,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     char line[LOG_LINE_MAX];
     int saved = errno;
     va_list args;
-    if (level > level_shown)
+    if (!is_shown(level))
         return;
     va_start(args, format);
     size_t len = write_line(line, level, event, format, args);
@@ -122,7 +129,7 @@ void log_notice(const char *event, const char *format, ...)
 {
     char line[LOG_LINE_MAX];
     va_list args;
-    if (level_shown < LOG_LEVEL_INFO)
+    if (!is_shown(LOG_LEVEL_INFO))
         return;
     va_start(args, format);
     size_t len = write_line(line, LOG_LEVEL_INFO, event, format, args);

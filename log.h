@@ -18,7 +18,7 @@ enum {
     LOG_INFO_LINES_MAX = 6, /* of them may be info: the rest is for warnings and errors */
 };
 
-/* Sets the least important level that is written. Called before threads start. */
+/* Sets the least important level that is written. */
 void log_set_level(enum log_level level);
 
 /* Writes "2026-01-31T12:00:00.000Z info event key=value ...". `event` names what happened in

@@ -43,6 +43,13 @@ int64_t net_now(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t net_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 static sigset_t waiting_mask; /* [I] what a thread blocks while it waits: not NET_WAKE */
 
 static void on_wake(int number)

@@ -45,8 +45,9 @@ struct net_stream {
 
 /* ---- Time, waiting and waking ---- */
 
-/* Milliseconds on the monotonic clock. */
+/* Milliseconds on the monotonic clock; the same in microseconds. */
 int64_t net_now(void);
+int64_t net_now_us(void);
 
 /* Readies waking: call it in main, before any thread starts. SIGPIPE is ignored from here on. */
 void net_wake_init(void);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "json_msg.h"
+#include "metrics.h"
 
 enum {
     WRITE_MAX = 64 * 1024,  /* bytes offered in one write: more fall out of the cache */
@@ -358,16 +359,20 @@ static void settle(struct outbox *out)
 static void flush_locked(struct outbox *out)
 {
     const unsigned char *bytes;
-    size_t len;
+    size_t len, sent = 0;
     bool was_blocked = out->blocked;
     out->blocked = false;
     while (!out->blocked && !out->stream.broken && (len = next_bytes(out, &bytes)) > 0) {
         ssize_t n = net_write(&out->stream, bytes, len);
-        if (n < 0)
+        if (n < 0) {
             refused(out, len, was_blocked);
-        else
-            advance(out, (size_t)n);
+            break;
+        }
+        advance(out, (size_t)n);
+        sent += (size_t)n;
     }
+    if (sent)
+        metrics_add(METRIC_BYTES_OUT, (int64_t)sent);
     settle(out);
 }
 
@@ -523,6 +528,13 @@ void outbox_close(struct outbox *out, int code, const char *reason)
         flush_locked(out);
     if (first)
         wake(out);
+    pthread_mutex_unlock(&out->lock);
+}
+
+void outbox_wake(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+    wake(out);
     pthread_mutex_unlock(&out->lock);
 }
 

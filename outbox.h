@@ -123,6 +123,9 @@ bool outbox_open(struct outbox *out, struct frame *head);
  * the owner is told to end it. */
 void outbox_close(struct outbox *out, int code, const char *reason);
 
+/* Wakes the owner, if there is one, to see what has changed. */
+void outbox_wake(struct outbox *out);
+
 /* What the owner needs to know before it waits. */
 struct outbox_state {
     short events;  /* poll(2) events that let more be sent; 0: nothing waits */

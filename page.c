@@ -32,10 +32,7 @@ enum {
     FIELDS_MAX = 512,
 };
 
-static const struct trust untold = {.state = TRUST_PLAIN};
-static const struct trust *trusted = &untold; /* [I] what web/trust.html is filled in with */
-static struct page_file ca_file;              /* [I] the authority's certificate; no name: none */
-static int root_fd = -1;                      /* [I] of --web-root; -1: none */
+static int root_fd = -1;                             /* [I] of --web-root; -1: none */
 static char digests[PAGE_FILES_MAX][DIGEST_HEX + 1]; /* [I] of each file's plain form */
 
 /* ---- Digests ---- */
@@ -78,16 +75,6 @@ int pages_init(const char *root, char *error)
     return -1;
 }
 
-void pages_trust(const struct trust *trust)
-{
-    trusted = trust;
-    if (trust->state == TRUST_OURS)
-        ca_file = (struct page_file){.name = "ragnarok-ca.crt",
-                                     .type = "application/x-x509-ca-cert",
-                                     .plain = trust->ca,
-                                     .plain_len = trust->ca_len};
-}
-
 /* ---- Which file ---- */
 
 /* Paths that are not the name of a file; one that ends in a slash stands for all that go on. */
@@ -110,22 +97,22 @@ static bool is_under(struct http_text path, const char *folder)
     return len > 1 && folder[len - 1] == '/' && path.len > len && memcmp(path.at, folder, len) == 0;
 }
 
-static const struct page_file *find_name(struct http_text name)
+static const struct page_file *find_name(struct http_text name, const struct page_answer *answer)
 {
     for (size_t i = 0; i < page_count; i++)
         if (is_same(name, page_files[i].name))
             return &page_files[i];
-    return ca_file.name && is_same(name, ca_file.name) ? &ca_file : NULL;
+    return answer->ca.name && is_same(name, answer->ca.name) ? &answer->ca : NULL;
 }
 
-static const struct page_file *find_path(struct http_text path)
+static const struct page_file *find_path(struct http_text path, const struct page_answer *answer)
 {
     for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
         const char *name = aliases[i].name;
         if (is_same(path, aliases[i].path) || is_under(path, aliases[i].path))
-            return find_name((struct http_text){name, strlen(name)});
+            return find_name((struct http_text){name, strlen(name)}, answer);
     }
-    return find_name((struct http_text){path.at + 1, path.len - 1});
+    return find_name((struct http_text){path.at + 1, path.len - 1}, answer);
 }
 
 /* ---- Which form of it ---- */
@@ -172,7 +159,7 @@ static bool load(const char *name, struct page_answer *answer, struct form *form
 static bool fill(struct page_answer *answer, struct form *form)
 {
     size_t len;
-    char *filled = trust_fill(trusted, (const char *)form->bytes, form->len, &len);
+    char *filled = trust_fill(answer->trust, (const char *)form->bytes, form->len, &len);
     free(answer->loaded);
     answer->loaded = (unsigned char *)filled;
     form->bytes = answer->loaded;
@@ -184,7 +171,7 @@ static bool fill(struct page_answer *answer, struct form *form)
 static bool choose_bytes(const struct http_request *rq, const struct page_file *file,
                          struct page_answer *answer, struct form *form, char hex[DIGEST_HEX + 1])
 {
-    bool in_web = file != &ca_file;
+    bool in_web = file != &answer->ca;
     *form = (struct form){.bytes = file->plain, .len = file->plain_len};
     if (in_web && root_fd >= 0 && !load(file->name, answer, form))
         return false;
@@ -246,12 +233,23 @@ static void say_missing(const struct http_request *rq, struct page_answer *answe
     answer->head_len = http_write_refusal(answer->head, 404, answer->what, rq->head_only);
 }
 
-void page_answer(const struct http_request *rq, struct page_answer *answer)
+static void begin(struct page_answer *answer, const struct trust *trust)
+{
+    *answer = (struct page_answer){.what = "served the page", .trust = trust};
+    if (trust->state == TRUST_OURS)
+        answer->ca = (struct page_file){.name = "ragnarok-ca.crt",
+                                        .type = "application/x-x509-ca-cert",
+                                        .plain = trust->ca,
+                                        .plain_len = trust->ca_len};
+}
+
+void page_answer(const struct http_request *rq, const struct trust *trust,
+                 struct page_answer *answer)
 {
     char fields[FIELDS_MAX], policy[POLICY_MAX];
     struct form form;
-    const struct page_file *file = find_path(rq->path);
-    *answer = (struct page_answer){.what = "served the page"};
+    begin(answer, trust);
+    const struct page_file *file = find_path(rq->path, answer);
     if (!file || !choose(rq, file, answer, &form)) {
         say_missing(rq, answer);
         return;

@@ -34,10 +34,6 @@ extern const size_t page_count;
  * the page; NULL: what is in the program. Returns 0, or -1 with a text in `error` (PAGE_ERROR_MAX). */
 int pages_init(const char *root, char *error);
 
-/* Says what there is to trust (borrowed, immutable from here on): "/trust" is filled in with it, and
- * "/ragnarok-ca.crt" is the authority's certificate, if there is one. Before the first answer. */
-void pages_trust(const struct trust *trust);
-
 /* Writes a line for each file in the program, as sha256sum(1) does: SHA-256, two blanks, web/NAME. */
 void pages_print(FILE *out);
 
@@ -45,17 +41,22 @@ void pages_print(FILE *out);
 struct page_answer {
     char head[HTTP_RESPONSE_MAX];
     size_t head_len;
-    const unsigned char *body; /* borrowed from the program, or from `loaded` */
+    const unsigned char
+        *body; /* borrowed from the program, from what there is to trust, or `loaded` */
     size_t body_len;
     const char *what;      /* it is, for the log: a constant string */
-    unsigned char *loaded; /* what was read under --web-root */
+    unsigned char *loaded; /* what was read under --web-root, or filled in */
+    const struct trust *trust;
+    struct page_file ca; /* the authority's certificate, which is no file of web/; no name: none */
 };
 
 /* Answers a GET or HEAD: "/" and any room with the page itself, "/NAME" with the file of exactly that
  * name, each as gzip where the client takes it, 304 where it has it (RFC 9110 §13.1.2, §12.5.3), and
- * everything else with 404. That a room's name is allowed was looked at before (http_room). After
- * it page_answer_free is due. */
-void page_answer(const struct http_request *rq, struct page_answer *answer);
+ * everything else with 404. That a room's name is allowed was looked at before (http_room). "/trust"
+ * is filled in with what there is to trust (borrowed until page_answer_free), and "/ragnarok-ca.crt"
+ * is the authority's certificate, if there is one. After it page_answer_free is due. */
+void page_answer(const struct http_request *rq, const struct trust *trust,
+                 struct page_answer *answer);
 void page_answer_free(struct page_answer *answer);
 
 #endif

@@ -2,9 +2,10 @@
  *
  * ragnarok.c - the chatroom server: options, start, accepting, and the end.
  *
- * The main thread starts everything and then waits for SIGTERM or SIGINT. The acceptor thread
- * accepts connections and starts a thread for each (client.c). Only what happens here, before the
- * first client, may end the process with an error.
+ * The main thread starts everything and then waits for signals: SIGTERM and SIGINT end the server,
+ * SIGHUP has it read its settings again. The acceptor thread accepts connections and starts a thread
+ * for each (client.c). Only what happens here, before the first client, may end the process with an
+ * error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -26,12 +28,14 @@
 #include "client.h"
 #include "config.h"
 #include "log.h"
+#include "metrics.h"
 #include "net.h"
 #include "page.h"
 #include "register.h"
 #include "room.h"
+#include "service.h"
+#include "settings.h"
 #include "thread.h"
-#include "trust.h"
 
 #define VERSION "0.1.0"
 
@@ -40,24 +44,28 @@ enum {
     ACCEPT_BURST = 64,      /* connections accepted before looking whether it is time to stop */
     ACCEPT_PAUSE_MS = 100,  /* when descriptors or memory are out */
     SPARE_DESCRIPTORS = 64, /* besides one for each client */
+    RESERVED = 2, /* descriptors that are kept for reading the settings again; one is needed */
+    FIRST_FREE_PORT = 1024, /* lower ones need a right that ordinary users lack */
 };
 
 struct server {
-    struct config config;
-    struct net_tls *tls;
+    struct settings *settings; /* in force */
     int listeners[NET_LISTENERS_MAX];
     int listener_count;
-    struct cert cert;
-    struct trust trust;
+    bool passed_on; /* the listeners are a service manager's, and outlive this process */
+    int reserved[RESERVED];
+    bool has_terminal; /* whose end is our end */
     char error[CONFIG_ERROR_MAX];
     pthread_t acceptor;
+    pthread_mutex_t accepting; /* held for each accept: whoever holds it can count on descriptors */
     atomic_bool stopping;
 };
 
 /* ---- Options ---- */
 
 static const char usage[] =
-    "Usage: ragnarok [-c FILE] [--web-root DIR] [--check-config] [--version] [--help]\n"
+    "Usage: ragnarok [-c FILE] [--web-root DIR] [--allow-root] [--check-config] [--version] "
+    "[--help]\n"
     "\n"
     "A chatroom server over WebSocket.\n"
     "\n"
@@ -65,16 +73,19 @@ static const char usage[] =
     "      --check-config  say whether the settings are right, and end\n"
     "      --web-root DIR  serve the files of the page from DIR, read at each request, instead of\n"
     "                      those built in: for working on the page\n"
+    "      --allow-root    run as root, also where sudo was used and the port needs no root\n"
     "      --version       print the version and the SHA-256 of each file of the page, and end\n"
     "  -h, --help          print this, and end\n"
     "\n"
     "SIGTERM or SIGINT ends it: everybody is told, and gets what was said before.\n"
+    "SIGHUP reads FILE and the certificate again; who is connected stays so.\n"
     "Exit status: 0 a proper end, 1 wrong settings, 2 wrong options.\n";
 
 struct options {
     const char *path;
     const char *web_root; /* NULL: the page that is built in */
     bool check;
+    bool allow_root;
 };
 
 static void print_version(void)
@@ -87,10 +98,13 @@ static void print_version(void)
 /* Returns -1 to go on, or the status to exit with. */
 static int read_options(int argc, char **argv, struct options *options)
 {
-    static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'},   {"check-config", no_argument, NULL, 'k'},
-        {"web-root", required_argument, NULL, 'w'}, {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"config", required_argument, NULL, 'c'},
+                                          {"check-config", no_argument, NULL, 'k'},
+                                          {"web-root", required_argument, NULL, 'w'},
+                                          {"version", no_argument, NULL, 'v'},
+                                          {"allow-root", no_argument, NULL, 'r'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
     int option;
     *options = (struct options){.path = "config.json"};
     while ((option = getopt_long(argc, argv, "c:h", known, NULL)) != -1) {
@@ -100,6 +114,9 @@ static int read_options(int argc, char **argv, struct options *options)
             break;
         case 'k':
             options->check = true;
+            break;
+        case 'r':
+            options->allow_root = true;
             break;
         case 'w':
             options->web_root = optarg;
@@ -137,42 +154,54 @@ static void raise_descriptor_limit(int max_clients)
                   (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
-static int load_tls(struct server *server)
+/* Root could do more harm than a server ever should. Who used sudo has a user of his own to run it as;
+ * elsewhere (in a container, say) there may be none, and it is only warned of. Looked at before
+ * anything is written, which would be root's. Returns -1 and a text where root is refused. */
+static int refuse_root(const struct options *options, char *error)
 {
-    const struct config *config = &server->config;
-    char error[NET_ERROR_MAX];
-    server->tls = net_tls_server(config->SSL_Cert, config->SSL_Key, error);
-    if (server->tls)
+    struct config config;
+    const char *user = getenv("SUDO_UID");
+    if (geteuid() != 0 || options->allow_root || !user || strcmp(user, "0") == 0)
         return 0;
-    return config_complain(config, "SSL_Cert", server->error, "%s: %s", config->SSL_Cert, error);
-}
-
-static int start_tls(struct server *server)
-{
-    if (!server->config.SSL)
-        return 0;
-    if (cert_prepare(&server->config, &server->cert, server->error) < 0)
+    if (config_load(&config, options->path, error) < 0)
         return -1;
-    return load_tls(server);
+    bool needed = config.server_port > 0 && config.server_port < FIRST_FREE_PORT;
+    config_free(&config);
+    if (needed)
+        return 0;
+    snprintf(error, CONFIG_ERROR_MAX,
+             "ragnarok: there is no need to be root for this: start it without sudo\n"
+             "(what an earlier start left to root: sudo chown \"$USER\" *.crt *.pem),\n"
+             "or with --allow-root if root it must be");
+    return -1;
 }
 
-/* What people are told of the certificate. */
-static void start_trust(struct server *server)
+static void warn_of_root(const struct options *options)
 {
-    const struct cert *cert = &server->cert;
-    enum trust_state tls = cert->ca ? TRUST_OURS : TRUST_OTHER;
-    server->trust = (struct trust){.state = server->tls ? tls : TRUST_PLAIN,
-                                   .name = cert->ca_name,
-                                   .fingerprint = cert->ca_fingerprint,
-                                   .ca = cert->ca,
-                                   .ca_len = (size_t)cert->ca_len};
-    pages_trust(&server->trust);
+    if (geteuid() == 0 && !options->allow_root)
+        log_event(LOG_LEVEL_WARN, "running_as_root",
+                  "advice=\"run it as a user of its own (contrib/systemd shows how); a port below "
+                  "1024 needs no root but setcap cap_net_bind_service=+ep ragnarok\"");
+}
+
+/* Takes the sockets that a service manager has opened. Returns how many, or -1 and a complaint. */
+static int take_sockets(struct server *server)
+{
+    const char *why;
+    server->listener_count = service_sockets(server->listeners, NET_LISTENERS_MAX, &why);
+    if (server->listener_count < 0)
+        snprintf(server->error, sizeof(server->error), "ragnarok: %s", why);
+    server->passed_on = server->listener_count > 0;
+    return server->listener_count;
 }
 
 static int start_listening(struct server *server)
 {
-    const struct config *config = &server->config;
+    const struct config *config = &server->settings->config;
     char error[NET_ERROR_MAX];
+    int found = take_sockets(server);
+    if (found != 0)
+        return found;
     server->listener_count =
         net_listen(config->server_ip, config->server_port, server->listeners, error);
     if (server->listener_count > 0)
@@ -192,15 +221,16 @@ static int start_listening(struct server *server)
                            config->server_ip, error);
 }
 
-static int check_only(struct server *server)
+static int check_only(const char *path)
 {
-    const struct config *config = &server->config;
-    bool any =
-        config->SSL && (access(config->SSL_Cert, F_OK) == 0 || access(config->SSL_Key, F_OK) == 0);
-    if (any && (cert_check(config, &server->cert, server->error) < 0 || load_tls(server) < 0))
-        return -1;
-    cert_free(&server->cert);
-    printf("%s is right\n", config->path);
+    char error[CONFIG_ERROR_MAX];
+    struct settings *settings = settings_read(path, SETTINGS_CHECK, error);
+    if (!settings) {
+        fprintf(stderr, "%s\n", error);
+        return 1;
+    }
+    printf("%s is right\n", settings->config.path);
+    settings_drop(settings);
     return 0;
 }
 
@@ -224,11 +254,13 @@ static void pause_accepting(int error)
     net_wait(-1, 0, now + ACCEPT_PAUSE_MS);
 }
 
-static void accept_some(int listener)
+static void accept_some(struct server *server, int listener)
 {
     struct sockaddr_storage peer;
     for (int i = 0; i < ACCEPT_BURST; i++) {
+        pthread_mutex_lock(&server->accepting);
         int fd = net_accept(listener, &peer);
+        pthread_mutex_unlock(&server->accepting);
         if (fd >= 0) {
             client_start(fd, &peer);
             continue;
@@ -246,79 +278,205 @@ static void *accept_loop(void *argument)
         unsigned ready = net_wait_any(server->listeners, server->listener_count, INT64_MAX);
         for (int i = 0; i < server->listener_count; i++)
             if (ready & 1u << i)
-                accept_some(server->listeners[i]);
+                accept_some(server, server->listeners[i]);
     }
     return NULL;
 }
 
+/* ---- Reading the settings again ---- */
+
+static void reserve(struct server *server)
+{
+    for (int i = 0; i < RESERVED; i++)
+        server->reserved[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void release(struct server *server)
+{
+    for (int i = 0; i < RESERVED; i++)
+        if (server->reserved[i] >= 0)
+            close(server->reserved[i]);
+}
+
+/* Reads them; where descriptors are out, with those that are kept for it. Nobody is let in meanwhile,
+ * who could take them. */
+static struct settings *read_again(struct server *server, char *kept)
+{
+    pthread_mutex_lock(&server->accepting);
+    release(server);
+    struct settings *next = settings_read_again(server->settings, kept, server->error);
+    reserve(server);
+    pthread_mutex_unlock(&server->accepting);
+    return next;
+}
+
+/* Puts new settings in force, everywhere. Nobody uses those before when settings_publish lets them go,
+ * but clients that hold them; they are woken to look. */
+static void adopt(struct server *server, struct settings *next)
+{
+    raise_descriptor_limit(next->config.max_clients);
+    log_set_level(next->config.log_level);
+    register_adopt(&next->config);
+    rooms_adopt(&next->config);
+    server->settings = next;
+    settings_publish(next);
+    register_wake();
+}
+
+/* A complaint quotes what it found; in a value of the log a quote would be its end. */
+static void unquote(char *text)
+{
+    for (; *text; text++)
+        if (*text == '"')
+            *text = '\'';
+}
+
+static void reload(struct server *server)
+{
+    char kept[CONFIG_KEPT_MAX];
+    struct settings *next = read_again(server, kept);
+    metrics_add(next ? METRIC_RELOADS : METRIC_RELOADS_FAILED, 1);
+    if (!next) {
+        unquote(server->error);
+        log_event(LOG_LEVEL_ERROR, "reload_failed", "why=\"%s\"", server->error);
+        return;
+    }
+    adopt(server, next);
+    log_notice("reloaded", "certificate=%s", next->tls ? next->cert.fingerprint : "none");
+    if (kept[0])
+        log_event(LOG_LEVEL_WARN, "reload_kept", "keys=%s why=\"they change at a start only\"",
+                  kept);
+}
+
 /* ---- The life of the server ---- */
 
-static int start(struct server *server)
+/* Whether there is a terminal to which this process belongs. */
+static bool has_terminal(void)
 {
-    const struct config *config = &server->config;
-    log_set_level(config->log_level);
-    if (start_tls(server) < 0 || start_listening(server) < 0)
+    int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || is_shortage(errno);
+}
+
+/* nohup(1) has SIGHUP ignored: then the end of a terminal is nothing to us. */
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+static int start_threads(struct server *server)
+{
+    register_init(&server->settings->config);
+    clients_init();
+    if (rooms_init(&server->settings->config) == 0 &&
+        pthread_create(&server->acceptor, NULL, accept_loop, server) == 0)
+        return 0;
+    snprintf(server->error, sizeof(server->error), "ragnarok: out of memory or threads");
+    return -1;
+}
+
+static int start(struct server *server, const struct options *options)
+{
+    if (refuse_root(options, server->error) < 0)
         return -1;
-    start_trust(server);
-    raise_descriptor_limit(config->max_clients);
-    register_init(config);
-    clients_init(config, server->tls);
-    if (rooms_init(config) < 0 ||
-        pthread_create(&server->acceptor, NULL, accept_loop, server) != 0) {
-        snprintf(server->error, sizeof(server->error), "ragnarok: out of memory or threads");
+    server->settings = settings_read(options->path, SETTINGS_START, server->error);
+    const struct settings *settings = server->settings;
+    if (!settings || start_listening(server) < 0)
         return -1;
-    }
-    announce(config, server->listeners[0], server->tls ? &server->cert : NULL);
+    warn_of_root(options);
+    raise_descriptor_limit(settings->config.max_clients);
+    reserve(server);
+    settings_publish(server->settings);
+    if (start_threads(server) < 0)
+        return -1;
+    announce(&settings->config, server->listeners[0], settings->tls ? &settings->cert : NULL);
     log_notice("started", "version=" VERSION " port=%d", net_port(server->listeners[0]));
+    service_ready();
     return 0;
 }
 
-/* Waits for SIGTERM or SIGINT. A second one then ends the process at once, as by default. */
-static void await_signal(sigset_t *signals)
+/* Reads the settings again, unless it was the terminal that hung up. Returns whether it was. */
+static bool hang_up(struct server *server)
+{
+    if (server->has_terminal && !has_terminal())
+        return true;
+    service_reloading();
+    reload(server);
+    service_ready();
+    return false;
+}
+
+/* Waits for a signal to end. A second one then ends the process at once, as by default. */
+static void await_end(struct server *server, sigset_t *signals)
 {
     int number;
-    while (sigwait(signals, &number) != 0)
+    while (sigwait(signals, &number) != 0 || (number == SIGHUP && !hang_up(server)))
         ;
+    service_stopping();
     log_notice("stopping", "signal=%d", number);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
+    sigdelset(signals, SIGHUP);
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
 }
 
-/* Stops accepting, tells everybody, and waits until all have gone. Returns how many did not. */
-static int drain(struct server *server)
+static void stop_accepting(struct server *server)
 {
-    atomic_store(&server->stopping, true);
+    if (atomic_exchange(&server->stopping, true))
+        return;
     net_wake(server->acceptor);
     pthread_join(server->acceptor, NULL);
     for (int i = 0; i < server->listener_count; i++)
         close(server->listeners[i]);
-    rooms_stop();
-    register_stop();
-    return register_wait(net_now() + DRAIN_MS);
 }
 
-static int run(struct server *server, const char *web_root)
+/* Tells everybody, and waits until all have gone. Whoever comes meanwhile is told that the server is
+ * ending; but where the sockets outlive it, he had better wait for the next start. Returns how many did
+ * not go. */
+static int drain(struct server *server)
 {
+    int64_t until = net_now() + DRAIN_MS;
+    if (server->passed_on)
+        stop_accepting(server);
+    rooms_stop();
+    register_stop();
+    register_wait(until);
+    stop_accepting(server);
+    return register_cut(until);
+}
+
+/* Blocks the signals that the main thread waits for, in all threads. */
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
+static int run(const struct options *options)
+{
+    static struct server server = {.accepting = PTHREAD_MUTEX_INITIALIZER};
     sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* for all threads: sigwait takes them */
+    block_signals(&signals);
+    server.has_terminal = !is_ignored(SIGHUP) && has_terminal();
+    service_init();
     net_wake_init();
-    if (pages_init(web_root, server->error) < 0 || start(server) < 0) {
-        fprintf(stderr, "%s\n", server->error);
+    if (pages_init(options->web_root, server.error) < 0 || start(&server, options) < 0) {
+        fprintf(stderr, "%s\n", server.error);
         return 1;
     }
-    await_signal(&signals);
-    int left = drain(server);
+    await_end(&server, &signals);
+    int left = drain(&server);
     log_notice("stopped", "cut_off=%d", left);
     if (left > 0)
         _exit(0); /* their threads still use what would be freed here */
     thread_stop();
     rooms_fini();
-    net_tls_free(server->tls);
-    cert_free(&server->cert);
+    settings_publish(NULL);
     return 0;
 }
 
@@ -335,20 +493,10 @@ static void fill_standard_streams(void)
 
 int main(int argc, char **argv)
 {
-    static struct server server;
     struct options options;
     fill_standard_streams();
     int status = read_options(argc, argv, &options);
     if (status >= 0)
         return status;
-    if (config_load(&server.config, options.path, server.error) < 0) {
-        fprintf(stderr, "%s\n", server.error);
-        return 1;
-    }
-    if (!options.check)
-        status = run(&server, options.web_root);
-    else if ((status = -check_only(&server)) != 0)
-        fprintf(stderr, "%s\n", server.error);
-    config_free(&server.config);
-    return status;
+    return options.check ? check_only(options.path) : run(&options);
 }

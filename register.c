@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "metrics.h"
+
 /* How many connections a household has (net_household). */
 struct visitor {
     unsigned char household[NET_HOUSEHOLD];
@@ -24,16 +26,16 @@ struct register_list {
     struct register_entry *first, *last;
 };
 
-static const struct config *settings; /* [I] */
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const struct config *settings;          /* [r] in force */
 static pthread_cond_t given;                   /* a place was given back */
 static struct register_list newcomers, others; /* [r] who may be told to give way, and who not */
 static void *visitors;                         /* [r] a tree (search.h) */
 static int places, spare_places;               /* [r] taken */
 static int newcomer_places;                    /* [r] of the places */
 static uint64_t last_number;                   /* [r] */
-static bool stopping;                          /* [r] */
+static bool stopping;                          /* [r] nobody is welcome any more */
+static bool cutting;                           /* [r] and nobody is told so any more */
 
 void register_init(const struct config *config)
 {
@@ -43,6 +45,13 @@ void register_init(const struct config *config)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&given, &monotonic);
     pthread_condattr_destroy(&monotonic);
+}
+
+void register_adopt(const struct config *config)
+{
+    pthread_mutex_lock(&lock);
+    settings = config;
+    pthread_mutex_unlock(&lock);
 }
 
 /* ---- The lists ---- */
@@ -106,9 +115,17 @@ static void visitor_leaves(const struct sockaddr_storage *peer)
     free(visitor);
 }
 
-bool register_exempts(const struct sockaddr_storage *peer)
+static bool is_exempt(const struct sockaddr_storage *peer)
 {
     return settings->exempt_loopback && net_reach(peer) == NET_REACH_HOST;
+}
+
+bool register_exempts(const struct sockaddr_storage *peer)
+{
+    pthread_mutex_lock(&lock);
+    bool exempt = is_exempt(peer);
+    pthread_mutex_unlock(&lock);
+    return exempt;
 }
 
 static void tell_to_give_way(struct register_entry *entry)
@@ -138,40 +155,59 @@ static bool make_way(void)
     return true;
 }
 
-/* Says which limit one who comes is over, if any. */
-static void judge(struct register_entry *entry, int visits)
+static void refuse(struct register_entry *entry, int status, const char *why)
 {
+    entry->refusal = status;
+    entry->why = why;
+}
+
+/* Counts one more visit of entry->peer. Returns false when memory is out. */
+static bool count_visit(struct register_entry *entry)
+{
+    struct visitor *visitor = visitor_of(&entry->peer);
     int most = settings->max_clients_per_address;
-    entry->refusal = 503;
-    if (stopping) {
-        entry->why = "the server is shutting down";
-    } else if (places >= settings->max_clients) {
-        entry->why = "the server is full";
-    } else if (most && visits > most && !register_exempts(&entry->peer)) {
-        entry->refusal = 429;
-        entry->why = "too many connections from your address";
-    } else if (!make_way()) {
-        entry->why = "too many are on their way in";
-    } else {
-        entry->refusal = 0;
-    }
+    if (!visitor)
+        return false;
+    entry->counted = true;
+    if (++visitor->count > most && most && !is_exempt(&entry->peer))
+        refuse(entry, 429, "too many connections from your address");
+    return true;
+}
+
+static void uncount_visit(struct register_entry *entry)
+{
+    if (entry->counted)
+        visitor_leaves(&entry->peer);
+    entry->counted = false;
+}
+
+/* Says which limit of all together one who comes is over, if any. */
+static void judge(struct register_entry *entry)
+{
+    if (stopping)
+        refuse(entry, 503, "the server is shutting down");
+    else if (places >= settings->max_clients)
+        refuse(entry, 503, "the server is full");
+    else if (!entry->refusal && !make_way())
+        refuse(entry, 503, "too many are on their way in");
 }
 
 static bool take_locked(struct register_entry *entry)
 {
-    struct visitor *visitor = visitor_of(&entry->peer);
-    if (!visitor)
+    if (!address_in(&entry->peer, &settings->trusted_proxies) && !count_visit(entry))
         return false;
-    judge(entry, ++visitor->count);
-    if (entry->refusal && spare_places >= REGISTER_SPARE) {
-        visitor_leaves(&entry->peer);
+    judge(entry);
+    entry->spare = entry->refusal;
+    if (entry->spare && spare_places >= REGISTER_SPARE) {
+        uncount_visit(entry);
         return false;
     }
-    *(entry->refusal ? &spare_places : &places) += 1;
-    entry->newcomer = !entry->refusal;
+    *(entry->spare ? &spare_places : &places) += 1;
+    entry->newcomer = !entry->spare;
     newcomer_places += entry->newcomer;
     append(entry->newcomer ? &newcomers : &others, entry);
     entry->number = ++last_number;
+    metrics_add(METRIC_CONNECTIONS, 1);
     return true;
 }
 
@@ -190,28 +226,48 @@ void register_joined(struct register_entry *entry)
     pthread_mutex_unlock(&lock);
 }
 
-void register_give(const struct register_entry *entry)
+void register_move(struct register_entry *entry, const struct sockaddr_storage *address)
 {
     pthread_mutex_lock(&lock);
-    visitor_leaves(&entry->peer);
-    *(entry->refusal ? &spare_places : &places) -= 1;
+    uncount_visit(entry);
+    entry->peer = *address;
+    if (!count_visit(entry))
+        refuse(entry, 503, "the server is out of memory");
+    pthread_mutex_unlock(&lock);
+}
+
+void register_give(struct register_entry *entry)
+{
+    pthread_mutex_lock(&lock);
+    uncount_visit(entry);
+    *(entry->spare ? &spare_places : &places) -= 1;
     newcomer_places -= entry->newcomer;
+    metrics_add(METRIC_CONNECTIONS, -1);
     pthread_cond_signal(&given);
     pthread_mutex_unlock(&lock);
 }
 
 /* ---- From beginning to end ---- */
 
+/* Who is being refused is told so by its answer; it has until register_cut. */
 static void tell_stop(struct register_entry *entry)
 {
-    outbox_close(entry->out, WS_CODE_GOING_AWAY, "the server is shutting down");
+    if (entry->out && (!entry->refusal || cutting))
+        outbox_close(entry->out, WS_CODE_GOING_AWAY, "the server is shutting down");
 }
 
-static void tell_all(const struct register_list *list)
+static void wake(struct register_entry *entry)
 {
-    for (struct register_entry *entry = list->first; entry; entry = entry->next)
-        if (entry->out)
-            tell_stop(entry);
+    if (entry->out)
+        outbox_wake(entry->out);
+}
+
+static void for_all(void (*action)(struct register_entry *entry))
+{
+    for (struct register_entry *entry = newcomers.first; entry; entry = entry->next)
+        action(entry);
+    for (struct register_entry *entry = others.first; entry; entry = entry->next)
+        action(entry);
 }
 
 void register_enlist(struct register_entry *entry, struct outbox *out)
@@ -233,22 +289,52 @@ void register_delist(struct register_entry *entry)
     pthread_mutex_unlock(&lock);
 }
 
+void register_wake(void)
+{
+    pthread_mutex_lock(&lock);
+    for_all(wake);
+    pthread_mutex_unlock(&lock);
+}
+
 void register_stop(void)
 {
     pthread_mutex_lock(&lock);
     stopping = true;
-    tell_all(&newcomers);
-    tell_all(&others);
+    for_all(tell_stop);
     pthread_mutex_unlock(&lock);
 }
 
-int register_wait(int64_t until)
+bool register_stopping(void)
+{
+    pthread_mutex_lock(&lock);
+    bool answer = stopping;
+    pthread_mutex_unlock(&lock);
+    return answer;
+}
+
+/* Waits until *count and *more are 0, or for `until`. The lock is held. */
+static void wait_locked(const int *count, const int *more, int64_t until)
 {
     struct timespec end = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
     int timed_out = 0;
-    pthread_mutex_lock(&lock);
-    while (places + spare_places > 0 && !timed_out)
+    while (*count + *more > 0 && !timed_out)
         timed_out = pthread_cond_timedwait(&given, &lock, &end);
+}
+
+void register_wait(int64_t until)
+{
+    static const int none = 0;
+    pthread_mutex_lock(&lock);
+    wait_locked(&places, &none, until);
+    pthread_mutex_unlock(&lock);
+}
+
+int register_cut(int64_t until)
+{
+    pthread_mutex_lock(&lock);
+    cutting = true;
+    for_all(tell_stop);
+    wait_locked(&places, &spare_places, until);
     int left = places + spare_places;
     pthread_mutex_unlock(&lock);
     return left;

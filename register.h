@@ -32,15 +32,20 @@ struct register_entry {
     struct register_list *in;               /* [r] from take to delist */
     bool newcomer;                          /* [r] it counts among those that have not joined */
     bool gave_way;                          /* [r] until delist; then [t]: it is to end at once */
-    struct sockaddr_storage peer;           /* [I] */
+    struct sockaddr_storage peer;           /* [I] once the request was read (register_move) */
     struct outbox *out;                     /* [I] borrowed, from enlist to delist */
     uint64_t number;                        /* [I] names the connection in the log */
-    int refusal;                            /* [I] HTTP status to refuse it with; 0: welcome */
-    const char *why;                        /* [I] of the refusal */
+    int refusal;                            /* [t] HTTP status to refuse it with; 0: welcome */
+    const char *why;                        /* [t] of the refusal */
+    bool spare;                             /* [I] it has one of the places for refusing */
+    bool counted; /* [r] against its address's limit; trusted_proxies are not */
 };
 
-/* Readies the register. `config` outlives it. */
+/* Readies the register. `config` outlives it, or the next register_adopt. */
 void register_init(const struct config *config);
+
+/* Goes by other settings from here on; those before are not used any more when it returns. */
+void register_adopt(const struct config *config);
 
 /* Takes a newcomer's place for entry->peer, or, when a limit is reached, a spare one, from which it is
  * to be refused. Returns false when there is neither, or memory is out. */
@@ -52,8 +57,12 @@ bool register_exempts(const struct sockaddr_storage *peer);
 /* The client has joined: it is no newcomer any more. */
 void register_joined(struct register_entry *entry);
 
+/* Says from which address a connection comes that a trusted proxy brought: it becomes entry->peer, and
+ * it is that one's limit that counts. May set entry->refusal. */
+void register_move(struct register_entry *entry, const struct sockaddr_storage *address);
+
 /* Gives the place back. */
-void register_give(const struct register_entry *entry);
+void register_give(struct register_entry *entry);
 
 /* From here on the connection is told (at once, if it is late) when it has to give way (1013), or when
  * the server stops. */
@@ -63,11 +72,19 @@ void register_enlist(struct register_entry *entry, struct outbox *out);
  * was not enlisted; may be called again. */
 void register_delist(struct register_entry *entry);
 
-/* Tells all connections that the server goes away (1001), after what was said before. Whoever comes
- * later is refused. */
-void register_stop(void);
+/* Wakes the threads of all connections, so that they see what has changed. */
+void register_wake(void);
 
-/* Waits until all places have been given back. Returns how many were not at `until` (net_now). */
-int register_wait(int64_t until);
+/* Tells all connections that the server goes away (1001), after what was said before. Whoever comes
+ * later is refused, with an answer. */
+void register_stop(void);
+bool register_stopping(void);
+
+/* Waits until all places have been given back, but for the spare ones, or until `until` (net_now). */
+void register_wait(int64_t until);
+
+/* Ends those that are being refused, too; whoever comes later gets no answer. Waits for all. Returns how
+ * many are there at `until`. */
+int register_cut(int64_t until);
 
 #endif

@@ -77,6 +77,15 @@ uint64_t ring_end(struct ring *ring)
     return end;
 }
 
+uint64_t ring_end_id(struct ring *ring, uint64_t *last_id)
+{
+    pthread_mutex_lock(&ring->lock);
+    uint64_t end = ring->end;
+    *last_id = ring->next_id - 1;
+    pthread_mutex_unlock(&ring->lock);
+    return end;
+}
+
 void ring_set_floor(struct ring *ring, uint64_t floor)
 {
     pthread_mutex_lock(&ring->lock);

@@ -50,6 +50,9 @@ void ring_unlock(struct ring *ring);
  * lock. */
 uint64_t ring_end(struct ring *ring);
 
+/* The same, and the Id of that frame; 0 when nothing was ever appended. */
+uint64_t ring_end_id(struct ring *ring, uint64_t *last_id);
+
 /* Raises (or lowers) the floor to the position of whoever is furthest behind. */
 void ring_set_floor(struct ring *ring, uint64_t floor);
 

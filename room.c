@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "metrics.h"
 #include "net.h"
 #include "ring.h"
 #include "ws.h"
@@ -38,10 +39,12 @@ struct room {
     char epoch[ROOM_EPOCH_MAX];    /* [I] tells this room from another of the same name */
 
     pthread_mutex_t members_lock;
-    struct member **members; /* [2] sorted by name */
-    size_t count, cap;       /* [2] */
-    int64_t presence_sent;   /* [2] when the last list went out */
-    bool presence_owed;      /* [2] somebody will send one */
+    struct member **members;           /* [2] sorted by name */
+    size_t count, cap;                 /* [2] */
+    int64_t presence_sent;             /* [2] when the last list went out */
+    bool presence_owed;                /* [2] somebody will send one */
+    uint64_t pumped_id;                /* [2] the last broadcast that a round has carried */
+    atomic_int_fast64_t waiting_since; /* [a] when the first came that none has; 0: there is none */
 
     pthread_mutex_t names_lock;
     void *names; /* [3] a tree (search.h) of members by fold */
@@ -49,11 +52,11 @@ struct room {
     struct ring ring;
 };
 
-static const struct config *settings; /* [I] */
 static atomic_bool stopping;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct room *list; /* [1] */
-static int list_count;    /* [1] */
+static const struct config *settings; /* [1] in force */
+static struct room *list;             /* [1] */
+static int list_count;                /* [1] */
 
 /* ---- Rooms ---- */
 
@@ -99,6 +102,7 @@ static struct room *enter(const char *name, const char **code, const char **why)
         room->next = list->next; /* the main room stays first */
         list->next = room;
         list_count++;
+        metrics_add(METRIC_ROOMS, 1);
     }
     pthread_mutex_unlock(&list_lock);
     return room;
@@ -115,6 +119,7 @@ static void quit(struct room *room)
             link = &(*link)->next;
         *link = room->next;
         list_count--;
+        metrics_add(METRIC_ROOMS, -1);
     }
     pthread_mutex_unlock(&list_lock);
     if (last)
@@ -126,7 +131,15 @@ int rooms_init(const struct config *config)
     settings = config;
     list = room_new("");
     list_count = 1;
+    metrics_add(METRIC_ROOMS, 1);
     return list ? 0 : -1;
+}
+
+void rooms_adopt(const struct config *config)
+{
+    pthread_mutex_lock(&list_lock);
+    settings = config;
+    pthread_mutex_unlock(&list_lock);
 }
 
 void rooms_stop(void)
@@ -142,16 +155,26 @@ void rooms_fini(void)
 
 /* ---- The pump ---- */
 
+/* Counts the round that carried everything up to `last_id`. The member list is locked. */
+static void count_round(struct room *room, uint64_t last_id, int64_t since)
+{
+    metrics_round(last_id - room->pumped_id, room->count, since ? net_now_us() - since : -1);
+    room->pumped_id = last_id;
+}
+
 /* Moves every member on and raises the floor to the slowest. The member list is locked. */
 static void pump_locked(struct room *room)
 {
-    uint64_t floor = ring_end(&room->ring);
+    uint64_t last_id;
+    int64_t since = atomic_exchange_explicit(&room->waiting_since, 0, memory_order_relaxed);
+    uint64_t floor = ring_end_id(&room->ring, &last_id);
     for (size_t i = 0; i < room->count; i++) {
         uint64_t position = outbox_pump(room->members[i]->out);
         if (position < floor)
             floor = position;
     }
     ring_set_floor(&room->ring, floor);
+    count_round(room, last_id, since);
 }
 
 /* A thread that finds the list locked leaves its bytes to the one that holds it, for whatever reason.
@@ -317,7 +340,7 @@ static struct ring_start find_start(struct room *room, const struct room_request
                                     bool *resumed)
 {
     size_t reach = room->ring.size / 4 * 3; /* what is older may be gone before it is sent */
-    uint64_t count = request->v2 ? (uint64_t)settings->history : 0;
+    uint64_t count = request->v2 ? (uint64_t)request->config->history : 0;
     *resumed = false;
     if (!request->epoch || strcmp(request->epoch, room->epoch) != 0)
         return ring_start(&room->ring, 1, count, reach);
@@ -328,18 +351,20 @@ static struct ring_start find_start(struct room *room, const struct room_request
     return start;
 }
 
-static struct frame *welcome_frame(const struct room *room, const struct member *member, bool v2,
+static struct frame *welcome_frame(const struct member *member, const struct room_request *request,
                                    uint64_t last_id, bool resumed)
 {
-    struct json_joined joined = {.server_name = settings->server_name,
+    const struct room *room = member->room;
+    const char *server_name = request->config->server_name;
+    struct json_joined joined = {.server_name = server_name,
                                  .room = room->name,
                                  .name = member->name,
                                  .epoch = room->epoch,
                                  .last_id = last_id,
                                  .resumed = resumed,
-                                 .max_message_bytes = (size_t)settings->max_message_bytes};
+                                 .max_message_bytes = request->max_message};
     size_t len;
-    char *json = v2 ? json_joined(&joined, &len) : json_server_name(settings->server_name, &len);
+    char *json = request->v2 ? json_joined(&joined, &len) : json_server_name(server_name, &len);
     struct frame *frame = json ? frame_new(WS_TEXT, json, len) : NULL;
     free(json);
     return frame;
@@ -351,7 +376,7 @@ static bool welcome(struct member *member, const struct room_request *request)
     struct room *room = member->room;
     bool resumed;
     struct ring_start start = find_start(room, request, &resumed);
-    struct frame *frame = welcome_frame(room, member, request->v2, start.last_id, resumed);
+    struct frame *frame = welcome_frame(member, request, start.last_id, resumed);
     if (!frame)
         return false;
     outbox_post(member->out, OUTBOX_MESSAGE, frame); /* before the ring, so it leaves first */
@@ -545,10 +570,20 @@ static int64_t wall_clock_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Notes that a broadcast waits for a round, unless an older one does. */
+static void note_waiting(struct room *room)
+{
+    int_fast64_t none = 0;
+    if (atomic_load_explicit(&room->waiting_since, memory_order_relaxed) == 0)
+        atomic_compare_exchange_strong_explicit(&room->waiting_since, &none, net_now_us(),
+                                                memory_order_relaxed, memory_order_relaxed);
+}
+
 /* Appends one relayed broadcast with its Id, which is known only under the ring's lock. Returns
  * false when the ring has no room above the slowest member. */
-static bool append(struct ring *ring, char *body, size_t len)
+static bool append(struct room *room, char *body, size_t len)
 {
+    struct ring *ring = &room->ring;
     char stamp[JSON_STAMP_MAX];
     unsigned char head[WS_HEAD_MAX];
     uint64_t id = ring_lock(ring);
@@ -567,12 +602,14 @@ bool room_broadcast(struct member *member, const struct json_object *message)
     char *body = json_relay(message, false, member->quoted, &len);
     if (!body)
         return false;
-    while (!append(&room->ring, body, len)) { /* a round makes room: it moves or closes the slow */
+    while (!append(room, body, len)) { /* a round makes room: it moves or closes the slow */
         pthread_mutex_lock(&room->members_lock);
         pump_locked(room);
         pthread_mutex_unlock(&room->members_lock);
     }
     free(body);
+    note_waiting(room);
+    metrics_add(METRIC_BROADCASTS, 1);
     return true;
 }
 
@@ -606,8 +643,11 @@ const char *room_private(struct member *member, const char *target,
     char *fold = name_fold(target, strlen(target));
     struct frame *frame = private_frame(member, message);
     const char *code = "unknown_user";
-    if (fold && frame && deliver(member->room, fold, frame))
+    if (fold && frame && deliver(member->room, fold, frame)) {
         code = NULL;
+        metrics_add(METRIC_PRIVATE, 1);
+        metrics_add(METRIC_DELIVERIES, 1);
+    }
     frame_drop(frame);
     free(fold);
     return code;

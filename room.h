@@ -41,6 +41,8 @@ struct member {
 
 /* What a client asks for when it joins. */
 struct room_request {
+    const struct config *config; /* in force, borrowed for the call */
+    size_t max_message;          /* bytes that this client's messages may have */
     const char *room, *name;
     bool v2;           /* welcome it with Joined and history, not with ServerName alone */
     const char *epoch; /* NULL, or resume after the Id `after` of this epoch */
@@ -48,8 +50,12 @@ struct room_request {
     const struct e2e_keys *keys; /* NULL: it publishes none; else its proof was checked */
 };
 
-/* Readies the main room. `config` outlives the rooms. Returns 0, or -1 when memory is out. */
+/* Readies the main room. `config` outlives the rooms, or the next rooms_adopt. Returns 0, or -1 when
+ * memory is out. */
 int rooms_init(const struct config *config);
+
+/* Goes by other settings from here on; those before are not used any more when it returns. */
+void rooms_adopt(const struct config *config);
 
 /* Refuses all joins from here on; nobody lingers in a room he has left. */
 void rooms_stop(void);

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the end-to-end tests; helpers.py says what a test has at hand."""
+import os
+
 import pytest
 
 from browser import Browser
 from helpers import Server
 from person import House
 from terminal import Terminal
+
+os.environ.pop("SUDO_UID", None)  # the server refuses sudo; tests of that set it themselves
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@
 #include "net.h"
 #include "register.h"
 #include "room.h"
+#include "settings.h"
 #include "ws.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -37,7 +38,6 @@ static const char settings_text[] =
     "bytes\":4096,"
     "\"room_buffer_bytes\":65536}";
 
-static struct config settings;
 static int listener; /* the end of the one who stays */
 
 static void require(bool holds)
@@ -142,15 +142,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     require(write(fd, settings_text, sizeof(settings_text) - 1) > 0);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    if (config_load(&settings, path, error) < 0) {
+    struct settings *settings = settings_read(path, SETTINGS_START, error);
+    if (!settings) {
         fprintf(stderr, "%s\n", error);
         return 1;
     }
-    log_set_level(settings.log_level);
     net_wake_init();
-    register_init(&settings);
-    clients_init(&settings, NULL);
-    require(rooms_init(&settings) == 0);
+    settings_publish(settings);
+    register_init(&settings->config);
+    clients_init();
+    require(rooms_init(&settings->config) == 0);
     listener = begin(false);
     send_text(listener, "963", 3);
     send_text(listener, "ana", 3);

@@ -50,7 +50,8 @@ static void answer(const struct http_request *request)
 {
     struct page_answer page;
     char moved[HTTP_RESPONSE_MAX];
-    page_answer(request, &page);
+    static const struct trust untold = {.state = TRUST_PLAIN};
+    page_answer(request, &untold, &page);
     require(page.head_len > 0 && strlen(page.head) == page.head_len);
     page_answer_free(&page);
     size_t len = http_write_to_tls(moved, request);

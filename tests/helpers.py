@@ -95,9 +95,11 @@ def scenario(test):
 
 
 class Server:
-    """The binary, running in `folder` with the settings above and what `changes` make of them."""
+    """The binary, running in `folder` with the settings above and what `changes` make of them.
 
-    def __init__(self, folder, arguments=(), **changes):
+    `preexec_fn` and `pass_fds` are Popen's."""
+
+    def __init__(self, folder, arguments=(), preexec_fn=None, pass_fds=(), **changes):
         settings = {**SETTINGS, **changes}
         settings = {key: value for key, value in settings.items() if value is not None}
         self.folder, self.tls = folder, settings["SSL"]
@@ -113,6 +115,8 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
+                preexec_fn=preexec_fn,
+                pass_fds=pass_fds,
             )
         self.pid = self.process.pid
         try:

@@ -635,6 +635,141 @@ static void test_32_origins_and_one_more(void **state)
         "config.json:10:1: allowed_origins: found more than 32 entries, allowed are 32");
 }
 
+/* ---- trusted_proxies, metrics_from ----------------------------------------------------------- */
+
+static void test_blocks(void **state)
+{
+    (void)state;
+    write_with("trusted_proxies", "[\"127.0.0.1\", \"10.0.0.0/8\", \"2001:db8::/32\", \"::1\"]",
+               NULL);
+    load();
+    assert_int_equal(config.trusted_proxies.count, 4);
+    assert_int_equal(config.trusted_proxies.blocks[1].bits, 96 + 8);
+    assert_int_equal(config.metrics_from.count, 0);
+    config_free(&config);
+    write_with("metrics_from", "[]", NULL);
+    load();
+    assert_int_equal(config.metrics_from.count, 0);
+    config_free(&config);
+}
+
+static void test_what_is_no_block(void **state)
+{
+    (void)state;
+    write_with("metrics_from", "[\"::1\",\n \"10.0.0.1/8\"]", NULL);
+    expect_complaint(
+        "config.json",
+        "config.json:10:2: metrics_from: found \"10.0.0.1/8\" (a string), allowed is an "
+        "array of at most 32 strings, each an address or a block of them like "
+        "\"10.0.0.0/8\", with no bit set behind the prefix");
+}
+
+static void test_32_blocks_and_one_more(void **state)
+{
+    (void)state;
+    char value[1024] = "[\n\"::\"";
+    for (int i = 1; i < 32; i++)
+        sprintf(value + strlen(value), ", \"::%x\"", (unsigned)i);
+    size_t end = strlen(value);
+    strcpy(value + end, "]");
+    write_with("trusted_proxies", value, NULL);
+    load();
+    assert_int_equal(config.trusted_proxies.count, 32);
+    config_free(&config);
+    strcpy(value + end, ",\n\"::1\"]");
+    write_with("trusted_proxies", value, NULL);
+    expect_complaint(
+        "config.json",
+        "config.json:11:1: trusted_proxies: found more than 32 entries, allowed are 32");
+}
+
+/* ---- Reading it again ------------------------------------------------------------------------ */
+
+static struct config running;
+static char kept[CONFIG_KEPT_MAX];
+
+/* What runs is the seven with one key changed; from then on `config` is the file with another one. */
+static void run_with(const char *key, const char *value)
+{
+    write_with(key, value, NULL);
+    load();
+    running = config;
+}
+
+static void free_both(void)
+{
+    config_free(&config);
+    config_free(&running);
+}
+
+static void test_what_stays_while_it_runs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value;
+    } stays[] = {
+        {"server_ip", "\"::1\""},
+        {"server_port", "1"},
+        {"room_buffer_bytes", "1048576"},
+        {"SSL", "true"},
+    };
+    for (size_t i = 0; i < COUNT(stays); i++) {
+        run_with("server_name", "\"before\"");
+        write_with(stays[i].key, stays[i].value, "\"max_clients\": 7");
+        load();
+        assert_int_equal(config_keep(&config, &running, kept, error), 0);
+        assert_string_equal(kept, stays[i].key);
+        assert_false(config.SSL);
+        assert_string_equal(config.server_ip, "127.0.0.1");
+        assert_int_equal(config.server_port, 12345);
+        assert_int_equal(config.room_buffer_bytes, 2 << 20);
+        assert_string_equal(config.server_name, "Ks");
+        assert_int_equal(config.max_clients, 7);
+        free_both();
+    }
+}
+
+static void test_what_is_the_same_is_not_told(void **state)
+{
+    (void)state;
+    run_with("server_name", "\"before\"");
+    load();
+    assert_int_equal(config_keep(&config, &running, kept, error), 0);
+    assert_string_equal(kept, "");
+    free_both();
+}
+
+static void test_tls_stays_with_its_paths(void **state)
+{
+    (void)state;
+    run_with("SSL", "true");
+    write_text(
+        "{\"SSL\": false, \"server_ip\": \"::\", \"server_port\": 1, \"server_name\": \"x\",\n"
+        "\"server_password\": \"\"}");
+    load();
+    assert_int_equal(config_keep(&config, &running, kept, error), 0);
+    assert_string_equal(kept, "SSL,server_ip,server_port");
+    assert_true(config.SSL);
+    assert_string_equal(config.SSL_Cert, "self-signed.crt");
+    assert_string_equal(config.SSL_Key, "self-signed.pem");
+    assert_string_equal(config.server_name, "x");
+    free_both();
+}
+
+static void test_messages_must_fit_the_rooms_there_are(void **state)
+{
+    (void)state;
+    run_with("max_clients", "7");
+    write_with("max_message_bytes", "1048576", "\"room_buffer_bytes\": 16777216");
+    load();
+    assert_int_equal(config_keep(&config, &running, kept, error), -1);
+    assert_string_equal(error,
+                        "config.json:9:22: max_message_bytes: found room_buffer_bytes 2097152 and "
+                        "max_message_bytes 1048576, allowed is a room_buffer_bytes of at least 8 x "
+                        "(max_message_bytes + 1024) = 8396800");
+    free_both();
+}
+
 /* ---- Keys that are missing or unknown ------------------------------------------------------- */
 
 static void test_each_of_the_seven_is_needed(void **state)
@@ -921,6 +1056,13 @@ int main(void)
         TEST(test_origins_are_strings_in_an_array),
         TEST(test_an_origin_is_at_most_300_bytes),
         TEST(test_32_origins_and_one_more),
+        TEST(test_blocks),
+        TEST(test_what_is_no_block),
+        TEST(test_32_blocks_and_one_more),
+        TEST(test_what_stays_while_it_runs),
+        TEST(test_what_is_the_same_is_not_told),
+        TEST(test_tls_stays_with_its_paths),
+        TEST(test_messages_must_fit_the_rooms_there_are),
         TEST(test_each_of_the_seven_is_needed),
         TEST(test_tls_needs_its_two_files),
         TEST(test_unknown_keys_are_named_and_the_nearest_suggested),

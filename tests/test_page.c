@@ -17,6 +17,8 @@
 
 enum { PAGE_BYTES_MAX = 100 * 1000 }; /* of all files together, as a browser gets them */
 
+static const struct trust untold = {.state = TRUST_PLAIN};
+
 static struct http_text text(const char *string)
 {
     return (struct http_text){string, string ? strlen(string) : 0};
@@ -108,7 +110,7 @@ static void test_the_page_and_its_rooms(void **state)
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         struct page_answer answer;
         struct http_request rq = get(paths[i]);
-        page_answer(&rq, &answer);
+        page_answer(&rq, &untold, &answer);
         assert_int_equal(status_of(&answer), 200);
         assert_ptr_equal(answer.body, index->plain);
         assert_int_equal(answer.body_len, index->plain_len);
@@ -125,7 +127,7 @@ static void test_every_file_by_its_name(void **state)
         struct page_answer answer;
         snprintf(path, sizeof path, "/%s", page_files[i].name);
         struct http_request rq = get(path);
-        page_answer(&rq, &answer);
+        page_answer(&rq, &untold, &answer);
         assert_int_equal(status_of(&answer), 200);
         if (strcmp(page_files[i].name, "trust.html") != 0) /* which is filled in: test_trust.c */
             assert_ptr_equal(answer.body, page_files[i].plain);
@@ -161,7 +163,7 @@ static void test_nothing_else(void **state)
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         struct page_answer answer;
         struct http_request rq = get(paths[i]);
-        page_answer(&rq, &answer);
+        page_answer(&rq, &untold, &answer);
         if (status_of(&answer) != 404)
             fail_msg("%s: %s", paths[i], answer.head);
         assert_int_equal(answer.body_len, 0);
@@ -178,9 +180,9 @@ static void test_gzip_where_it_is_taken(void **state)
     struct page_answer plain, packed;
     char tag[2][512];
     struct http_request rq = get("/");
-    page_answer(&rq, &plain);
+    page_answer(&rq, &untold, &plain);
     rq.gzip = true;
-    page_answer(&rq, &packed);
+    page_answer(&rq, &untold, &packed);
     assert_ptr_equal(packed.body, index->gzip);
     assert_int_equal(packed.body_len, index->gzip_len);
     check_field(&packed, "Content-Encoding", "gzip");
@@ -204,15 +206,15 @@ static void test_head_rfc9110_9_3_2(void **state)
     (void)state;
     struct page_answer got, head;
     struct http_request rq = get("/");
-    page_answer(&rq, &got);
+    page_answer(&rq, &untold, &got);
     rq.head_only = true;
-    page_answer(&rq, &head);
+    page_answer(&rq, &untold, &head);
     assert_string_equal(head.head, got.head);
     assert_int_equal(head.body_len, 0);
     check_length(&head, file_named("index.html")->plain_len);
 
     rq.path = text("/nothing");
-    page_answer(&rq, &head);
+    page_answer(&rq, &untold, &head);
     assert_int_equal(status_of(&head), 404);
     assert_string_equal(head.head + head.head_len - 4, "\r\n\r\n");
 }
@@ -223,15 +225,15 @@ static void test_304_rfc9110_13_1_2(void **state)
     struct page_answer answer;
     char plain[512], packed[512];
     struct http_request rq = get("/");
-    page_answer(&rq, &answer);
+    page_answer(&rq, &untold, &answer);
     field_of(&answer, "ETag", plain);
     assert_int_equal(strlen(plain), 2 + 32);
     rq.gzip = true;
-    page_answer(&rq, &answer);
+    page_answer(&rq, &untold, &answer);
     field_of(&answer, "ETag", packed);
 
     rq.if_none_match = text(packed);
-    page_answer(&rq, &answer);
+    page_answer(&rq, &untold, &answer);
     assert_int_equal(status_of(&answer), 304);
     assert_int_equal(answer.body_len, 0);
     check_field(&answer, "ETag", packed); /* §15.4.5: what a 200 would have said */
@@ -239,7 +241,7 @@ static void test_304_rfc9110_13_1_2(void **state)
     check_field(&answer, "Cache-Control", "no-cache");
 
     rq.if_none_match = text(plain); /* the other form is not this one */
-    page_answer(&rq, &answer);
+    page_answer(&rq, &untold, &answer);
     assert_int_equal(status_of(&answer), 200);
 }
 
@@ -251,7 +253,7 @@ static void check_sockets(const char *host, const char *expected)
     char policy[512];
     struct http_request rq = get("/");
     rq.host = text(host);
-    page_answer(&rq, &answer);
+    page_answer(&rq, &untold, &answer);
     field_of(&answer, "Content-Security-Policy", policy);
     const char *at = strstr(policy, "connect-src ");
     assert_non_null(at);
@@ -285,7 +287,7 @@ static void test_policy_is_strict(void **state)
     struct page_answer answer;
     char policy[512];
     struct http_request rq = get("/");
-    page_answer(&rq, &answer);
+    page_answer(&rq, &untold, &answer);
     field_of(&answer, "Content-Security-Policy", policy);
     static const char *const parts[] = {
         "default-src 'none';",
@@ -336,7 +338,7 @@ static int ask(const char *path, struct page_answer *answer)
 {
     struct http_request rq = get(path);
     rq.gzip = true;
-    page_answer(&rq, answer);
+    page_answer(&rq, &untold, answer);
     return status_of(answer);
 }
 

@@ -8,6 +8,7 @@ Known false reports are in valgrind.supp.
 
 RAGNAROK, LOAD  the commands to test; default: ./ragnarok and ./build/load of this repository
 """
+import asyncio
 import os
 import shlex
 import shutil
@@ -33,6 +34,7 @@ from helpers import (
     request,
     scenario,
     taken_over,
+    wait_until,
 )
 from sealing import Person
 
@@ -149,7 +151,9 @@ async def dialogue(server):
     await talk(server, ana, bob)
     await come_and_go(server, ana, bob)
     await replace(server, ana)
+    server.signal(signal.SIGHUP)
     misbehave(server)
+    await asyncio.to_thread(wait_until, lambda: " reloaded " in server.log(), "new settings")
     await ana.presence("ana", "bob")
     strangers = [Raw(server, tls=False) for _ in range(8)]
     for number, stranger in enumerate(strangers):
