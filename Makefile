@@ -46,6 +46,13 @@ LDLIBS_ALL   = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -pthread
 FUZZERS := $(patsubst tests/fuzz_%.c,build/fuzz/%,$(wildcard tests/fuzz_*.c))
 FUZZ    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_SECONDS ?= 20
+FUZZED  := $(or $(ONLY),$(notdir $(FUZZERS)))
+
+# The same for counting lines: what the fuzz targets reach, of which at least so many percent.
+COVER       := -fprofile-instr-generate -fcoverage-mapping
+COVER_FILES := http.c ws.c json_msg.c config.c name.c e2e.c
+COVER_LEAST ?= 90
+COVERERS    := $(FUZZERS:build/fuzz/%=build/cover/%)
 
 # Where `make install` puts things, below DESTDIR if that is given.
 PREFIX  ?= /usr/local
@@ -57,17 +64,21 @@ UNITS_SD := ragnarok.service ragnarok.socket
 
 PEERS   := build/floor build/lws_peer build/gorilla_peer
 
-.PHONY: all run install uninstall deb test units e2e ws_echo fuzz load bench peers pictures format clean help
+.PHONY: all run install uninstall deb test units e2e ws_echo fuzz fuzz-coverage lint soak load bench peers pictures \
+        format clean help
 
 all: $(SERVER) $(TALKER)
 
 help:
 	@echo "make run       install what is missing, build, start with config.json"
-	@echo "make test      install what is missing, build, run all tests (5 minutes)"
+	@echo "make test      install what is missing, build, run all tests (9 minutes)"
 	@echo "make           build the server ./ragnarok and the terminal client ./ragchat"
 	@echo "make units     build and run the unit tests"
 	@echo "make e2e       build and run the end-to-end tests; ARGS='-k history' picks some"
 	@echo "make fuzz      feed each parser random bytes; FUZZ_SECONDS=20 for each, ONLY='http ws' picks some"
+	@echo "make fuzz-coverage  how much of each parser those bytes reach, and what was found so far"
+	@echo "make lint      gcc's analyzer, clang-tidy and cppcheck"
+	@echo "make soak      a crowd, and strangers who mean no good: SOAK_MINUTES=60, then RUSH_MINUTES=10"
 	@echo "make ws_echo   build tests/ws_echo, the echo server for conformance suites"
 	@echo "make load      build build/load, the load generator"
 	@echo "make bench     compare with other libraries (15 minutes; QUICK=1: two); docs/PERFORMANCE.md"
@@ -90,6 +101,7 @@ test:
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined units e2e
 	$(Q)$(MAKE) --no-print-directory SAN=thread units e2e
 	$(Q)$(MAKE) --no-print-directory units e2e
+	$(Q)$(MAKE) --no-print-directory fuzz fuzz-coverage lint
 
 units: $(UNITS)
 	$(Q)for unit in $(UNITS); do \
@@ -134,16 +146,38 @@ build/web.c: tools/embed web $(wildcard web/*) | $(OUT)
 	@echo "  WEB $@"
 	$(Q)tools/embed web >$@.new && mv $@.new $@
 
-# What was found to reach new code is kept in build/fuzz; what crashed, too, as crash-*.
+# What was found to reach new code is kept in build/fuzz; what crashed, too, as crash-*. Two at a time.
 fuzz: $(FUZZERS)
-	$(Q)for target in $(or $(ONLY),$(notdir $(FUZZERS))); do \
+	$(Q)$(MAKE) --no-print-directory -j2 $(FUZZED:%=fuzz-%)
+fuzz-%: build/fuzz/%
+	$(Q)mkdir -p build/fuzz/found-$*
+	$(Q)UBSAN_OPTIONS=print_stacktrace=1 $< -max_total_time=$(FUZZ_SECONDS) -timeout=20 -max_len=4096 \
+		-artifact_prefix=build/fuzz/crash-$*- build/fuzz/found-$* tests/corpus/$* >$<.log 2>&1 || \
+		{ tail -40 $<.log; exit 1; }
+	@echo "  OK  fuzz $*: $$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' $<.log) inputs"
+
+# Each input once: those in tests/corpus, and those in build/fuzz if there are any.
+fuzz-coverage: $(COVERERS)
+	$(Q)for target in $(FUZZED); do \
 		mkdir -p build/fuzz/found-$$target; \
-		UBSAN_OPTIONS=print_stacktrace=1 build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
-			-max_len=4096 -artifact_prefix=build/fuzz/crash-$$target- build/fuzz/found-$$target \
-			$(wildcard tests/corpus)/$$target >build/fuzz/$$target.log 2>&1 || \
-			{ tail -40 build/fuzz/$$target.log; exit 1; }; \
-		echo "  OK  fuzz $$target: $$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' build/fuzz/$$target.log) inputs"; \
+		LLVM_PROFILE_FILE=build/cover/$$target.profraw build/cover/$$target -runs=0 -max_len=4096 \
+			tests/corpus/$$target build/fuzz/found-$$target >build/cover/$$target.log 2>&1 || \
+			{ tail -40 build/cover/$$target.log; exit 1; }; \
 	done
+	$(Q)llvm-profdata merge -o build/cover/all.profdata $(FUZZED:%=build/cover/%.profraw)
+	$(Q)tools/coverage $(COVER_LEAST) build/cover/all.profdata "$(FUZZED:%=build/cover/%)" $(COVER_FILES)
+
+$(COVERERS): build/cover/%: build/cover/fuzz_%.o $(PARTS:%=build/cover/%.o) $(TALKS:%=build/cover/%.o)
+	@echo "  LD  $@"
+	$(Q)clang $(COVER) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_ALL)
+build/cover/%.o: %.c | build/cover
+	$(Q)clang $(CPPFLAGS_ALL) $(COVER) -fsanitize=fuzzer-no-link -O1 -g -c -o $@ $<
+build/cover/%.o: build/%.c | build/cover
+	$(Q)clang $(CPPFLAGS_ALL) -I. $(COVER) -fsanitize=fuzzer-no-link -O1 -g -c -o $@ $<
+build/cover/%.o: tests/%.c | build/cover
+	$(Q)clang $(CPPFLAGS_ALL) -I. $(COVER) -fsanitize=fuzzer-no-link -O1 -g -c -o $@ $<
+build/cover:
+	$(Q)mkdir -p $@
 
 $(FUZZERS): build/fuzz/%: build/fuzz/fuzz_%.o $(PARTS:%=build/fuzz/%.o) $(TALKS:%=build/fuzz/%.o)
 	@echo "  LD  $@"
@@ -157,6 +191,15 @@ build/fuzz/%.o: tests/%.c | build/fuzz
 	$(Q)clang $(CPPFLAGS_ALL) -I. $(WARN) $(FUZZ) -O1 -g -c -o $@ $<
 build/fuzz:
 	$(Q)mkdir -p $@
+
+# Each with the checks that .clang-tidy and tools/lint name, and why the others are not among them.
+lint:
+	$(Q)tools/lint $(CPPFLAGS_ALL) -- $(sort $(wildcard *.c bench/*.c))
+
+# By hand, for it takes its time.
+soak: all load
+	$(Q)tools/deps test
+	$(Q)tools/python tools/soak
 
 # Once the report is whole, docs/PERFORMANCE.md and its picture are made anew of it.
 bench:
@@ -216,4 +259,4 @@ format:
 clean:
 	$(Q)rm -rf build ragnarok ragchat tests/ws_echo tests/out
 
--include $(wildcard $(OUT)/*.d build/fuzz/*.d)
+-include $(wildcard $(OUT)/*.d build/fuzz/*.d build/cover/*.d)

@@ -166,7 +166,8 @@ static bool read_target(struct client *client, const struct json_object *message
         say_missing(client, message, "TgtUser");
         return false;
     }
-    if (json_string(field, target, NAME_MAX_BYTES + 1) < 0) {
+    long len = json_string(field, target, NAME_MAX_BYTES + 1);
+    if (len < 0 || name_check(target, (size_t)len)) { /* else its fold could be someone's */
         say_error(client, "unknown_user", "nobody of that name is here", message);
         return false;
     }

@@ -238,7 +238,7 @@ static struct place place_of(const struct reader *r, const char *at)
 {
     struct place place = {1, 1};
     for (const char *c = r->text; c < at; c++) {
-        if (*c == '\n')
+        if (*c == '\n') // NOLINT(clang-analyzer-core.NullDereference): `at` is in r->text
             place = (struct place){place.line + 1, 1};
         else if (!is_continuation(*c))
             place.column++;

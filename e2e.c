@@ -500,7 +500,7 @@ static bool read_text(const struct json_object *in, struct e2e_message *message)
         message->len = (size_t)digits / 2;
         message->text = malloc(message->len);
     }
-    bool good = message->text && e2e_unhex(message->text, message->len, hex);
+    bool good = hex && message->text && e2e_unhex(message->text, message->len, hex);
     free(hex);
     return good;
 }

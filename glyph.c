@@ -101,9 +101,10 @@ char *glyph_quote(const char *name)
 {
     size_t len = strlen(name);
     char *quoted = malloc(2 * len + 3), *at = quoted;
-    bool word = is_word(name, len);
-    if (!quoted || word)
-        return quoted ? memcpy(quoted, name, len + 1) : NULL;
+    if (!quoted)
+        return NULL;
+    if (is_word(name, len))
+        return memcpy(quoted, name, len + 1);
     *at++ = '"';
     for (; *name; name++) {
         if (*name == '"')

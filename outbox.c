@@ -269,7 +269,7 @@ static bool queue_history(struct outbox *out)
     enum { GROWTH = WS_HEAD_MAX + sizeof(JSON_HISTORY_END) };
     uint64_t at = out->position, until = at;
     size_t len = 0, size;
-    for (; until < out->history_end && (len == 0 || len < WRITE_MAX); until += size, len += GROWTH)
+    for (; until < out->history_end && len < WRITE_MAX; until += size, len += GROWTH)
         len += size = ring_frame_size(out->ring, until);
     struct outbox_item *item = malloc(sizeof(*item));
     struct frame *frame = frame_alloc(len);
@@ -304,7 +304,7 @@ static size_t next_bytes(struct outbox *out, const unsigned char **bytes)
     const struct outbox_item *item = out->first;
     if (item_is_due(out)) {
         *bytes = item->frame->bytes + item->sent;
-        return item->frame->len - item->sent;
+        return item->frame->len - item->sent; // NOLINT(clang-analyzer-unix.Malloc): it is queued
     }
     if (!out->ring)
         return 0;

@@ -98,7 +98,7 @@ static struct room *enter(const char *name, const char **code, const char **why)
     } else if (!room && !(room = room_new(name))) {
         *code = "room_full";
         *why = "the server is out of memory";
-    } else if (room->users++ == 0 && room != list) {
+    } else if (room->users++ == 0 && list && room != list) {
         room->next = list->next; /* the main room stays first */
         list->next = room;
         list_count++;

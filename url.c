@@ -196,7 +196,7 @@ static const char *check_switch(const char *head, const char *end, const char *k
         return "the server's answer lacks \"Upgrade: websocket\"";
     if (!lists(field(head, end, "Connection"), "upgrade"))
         return "the server's answer lacks \"Connection: Upgrade\"";
-    if (proof.len != strlen(accept) || memcmp(proof.at, accept, proof.len) != 0)
+    if (!proof.at || proof.len != strlen(accept) || memcmp(proof.at, accept, proof.len) != 0)
         return "the server's Sec-WebSocket-Accept is wrong";
     if (field(head, end, "Sec-WebSocket-Extensions").at)
         return "the server chose an extension that was not offered";

@@ -247,7 +247,8 @@ static const struct presence *read_list(struct run *run, const char *payload, si
         run->presence.wrong = "does not fit into memory";
         return &run->presence;
     }
-    run->list = memcpy(list, payload, len);
+    run->list = list;
+    memcpy(run->list, payload, len);
     run->list_len = len;
     read_users(run, &run->presence, payload + strlen(USERS_HEAD), payload + len);
     return &run->presence;

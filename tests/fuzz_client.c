@@ -8,6 +8,7 @@
  * else in the room, who hears all of it, stays connected.
  */
 #include <netinet/in.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ static const char settings_text[] =
     "0,"
     "\"max_clients_per_address\":0,\"exempt_loopback\":true,\"log_level\":\"error\",\"max_message_"
     "bytes\":4096,"
+    "\"ping_interval_seconds\":3600," /* who stays answers none */
     "\"room_buffer_bytes\":65536}";
 
 static int listener; /* the end of the one who stays */
@@ -97,6 +99,17 @@ static void check_event(const struct ws_event *event)
         require(event->opcode == WS_CLOSE || event->opcode == WS_PONG || event->opcode == WS_PING);
 }
 
+/* Whether there is something to read in time. libFuzzer's alarm interrupts the waiting. */
+static bool answers(int fd)
+{
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    int ready;
+    do
+        ready = poll(&one, 1, WAIT_MS);
+    while (ready < 0 && errno == EINTR);
+    return ready == 1;
+}
+
 /* Reads what the server says to the end, its HTTP head first. */
 static void hear_out(int fd)
 {
@@ -106,9 +119,8 @@ static void hear_out(int fd)
     bool upgraded = false, open = true;
     ws_reader_init(&reader, FRAME_MAX, false);
     while (open) {
-        struct pollfd one = {.fd = fd, .events = POLLIN};
         size_t room = ws_space(&reader, &space), len;
-        require(room > 0 && poll(&one, 1, WAIT_MS) == 1);
+        require(room > 0 && answers(fd));
         ssize_t got = read(fd, space, room);
         open = got > 0;
         ws_fed(&reader, open ? (size_t)got : 0);

@@ -77,6 +77,12 @@ static void use(const struct http_request *request, const char *head, size_t len
         require(why != NULL);
     http_origin_ok(request, allowed, 2, len % 2 == 1);
     http_has_tag(request, "\"x\"");
+    struct http_text host = http_host(request);
+    if (host.at) {
+        require(!http_host_is(host, "localhost") || host.len == strlen("localhost"));
+        require(!http_host_under(host, ".local") || host.len > strlen(".local"));
+        require(!http_host_allowed(host, allowed, 2) || http_host_is(host, "example.org"));
+    }
     answer(request);
 }
 

@@ -63,8 +63,42 @@ static void check_field(const struct json_field *field, const char *text, size_t
     free(large);
 }
 
+/* Who takes a wrong kind for none agrees with json_kind. */
+static void check_kinds(const struct json_object *object, const struct json_field *field)
+{
+    char name[16];
+    struct json_field element;
+    const char *kind = json_kind(field);
+    size_t at = 0, elements = 0;
+    while (json_element(field, &at, &element)) {
+        require(element.value >= field->value && at <= field->value_len);
+        require(element.value + element.value_len < field->value + field->value_len);
+        elements++;
+    }
+    require(elements == 0 || strcmp(kind, "an array") == 0);
+    struct json_field named = {.value = field->name, .value_len = field->name_len};
+    if (json_string(&named, name, sizeof(name)) < 0)
+        return; /* cannot be looked up by a string of C */
+    char *text = json_text(object, name);
+    require(!text || strcmp(kind, "a string") == 0);
+    require(!text || json_is(object, name, text));
+    require(!json_count(object, name) || strcmp(kind, "a number") == 0);
+    require(!json_true(object, name) || strcmp(kind, "true or false") == 0);
+    free(text);
+}
+
+/* What the server answers is acceptable, whatever it echoes. */
+static void check_answer(char *answer, size_t len)
+{
+    struct json_object object;
+    struct json_error error;
+    require(answer && json_parse(&object, answer, len, &error) == 0);
+    free(answer);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const struct json_keys keys = {"0a", "0b", "0c"};
     struct json_object object;
     struct json_error error;
     size_t len;
@@ -74,12 +108,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cJSON *tree = cJSON_ParseWithLength(text, size);
         require(tree != NULL && cJSON_IsObject(tree));
         cJSON_Delete(tree);
-        for (size_t i = 0; i < object.count; i++)
+        for (size_t i = 0; i < object.count; i++) {
             check_field(&object.fields[i], text, size);
+            check_kinds(&object, &object.fields[i]);
+        }
         check_relay(&object, false);
         check_relay(&object, true);
-        free(json_error("bad_json", "words", &object, &len));
-        free(json_delivered(&object, &len));
+        char *answer = json_error("bad_json", "words", &object, &len);
+        check_answer(answer, len);
+        answer = json_delivered(&object, &len);
+        check_answer(answer, len);
+        answer = json_user_keys("ana", &keys, &object, &len);
+        check_answer(answer, len);
+        answer = json_qr_code(21, "M0 0", &object, &len);
+        check_answer(answer, len);
     } else {
         require(error.why != NULL && error.offset <= size);
     }

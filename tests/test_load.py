@@ -146,7 +146,7 @@ def test_churn_with_resets(serve, tls, way):
         members=scaled(30, least=6),
         senders=4,
         rate=scaled(2000, least=100),
-        seconds=3 + int(SCALE),
+        seconds=4 + int(SCALE),
         churn=scaled(100, least=10),
         v2=way == "v2",
     )

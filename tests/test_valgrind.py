@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The server under valgrind: DRD for its locks, memcheck for its memory and for leaks at its end.
+"""The server under valgrind: DRD and helgrind for its locks, memcheck for its memory and leaks.
 
-The sanitizers see more of what they look at; these two also look into OpenSSL and cJSON, and at
+The sanitizers see more of what they look at; these also look into OpenSSL and cJSON, and at
 what system calls read and write. Each run holds a short dialogue and a little load, and then ends
 the server while members are there. Left out under a sanitizer, with which valgrind cannot run.
 Known false reports are in valgrind.supp.
@@ -43,6 +43,7 @@ FOUND = 99  # exit status of valgrind when it has something to report
 
 TOOLS = {
     "drd": ["--tool=drd"],
+    "helgrind": ["--tool=helgrind"],
     "memcheck": ["--tool=memcheck", "--leak-check=full"],
 }
 SETTINGS = {
