@@ -360,7 +360,7 @@ static bool join(struct client *client, struct room_request *request,
 static int64_t ask_guard(const struct client *client, bool right)
 {
     unsigned char household[NET_HOUSEHOLD];
-    if (register_exempts(&client->entry.peer))
+    if (register_exempts(&client->entry.peer, config_of(client)))
         return 0;
     net_household(&client->entry.peer, household);
     return guard_try(&guard, household, net_now(), right);
@@ -369,9 +369,8 @@ static int64_t ask_guard(const struct client *client, bool right)
 /* The address comes before anything that a client may choose: fail2ban reads this line. */
 static void log_wrong_password(const struct client *client)
 {
-    const struct config *settings = config_of(client);
     char address[NET_ADDRESS_MAX] = "-";
-    if (settings->log_addresses)
+    if (config_of(client)->log_addresses)
         net_address(&client->entry.peer, address);
     log_event(LOG_LEVEL_WARN, "wrong_password", "address=%s client=%llu", address,
               (unsigned long long)client->entry.number);

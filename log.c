@@ -27,7 +27,7 @@ static int lines_in_second;   /* [lock] written since it began */
 
 void log_set_level(enum log_level level)
 {
-    atomic_store_explicit(&level_shown, (int)level, memory_order_relaxed);
+    atomic_store(&level_shown, (int)level);
 }
 
 /* Whether lines of that level are written. */

@@ -89,6 +89,7 @@ static const char *const codes[] = {
     "name_taken",
     "room_full",
     "shutting_down",
+    "throttled",
     "too_long",
     "too_many_rooms",
     "unknown_type",

@@ -21,6 +21,8 @@ struct visitor {
     int count;
 };
 
+#define TOO_MANY "too many connections from your address"
+
 /* Connections, in the order in which they came. */
 struct register_list {
     struct register_entry *first, *last;
@@ -115,17 +117,31 @@ static void visitor_leaves(const struct sockaddr_storage *peer)
     free(visitor);
 }
 
-static bool is_exempt(const struct sockaddr_storage *peer)
+bool register_exempts(const struct sockaddr_storage *peer, const struct config *config)
 {
-    return settings->exempt_loopback && net_reach(peer) == NET_REACH_HOST;
+    return (config->exempt_loopback && net_reach(peer) == NET_REACH_HOST) ||
+           address_in(peer, &config->trusted_proxies);
 }
 
-bool register_exempts(const struct sockaddr_storage *peer)
+/* Counts one more visit of entry->peer, and says whether that is too many. Returns false when memory is
+ * out. */
+static bool count_visit(struct register_entry *entry, bool *over)
 {
-    pthread_mutex_lock(&lock);
-    bool exempt = is_exempt(peer);
-    pthread_mutex_unlock(&lock);
-    return exempt;
+    struct visitor *visitor = visitor_of(&entry->peer);
+    int most = settings->max_clients_per_address;
+    if (!visitor)
+        return false;
+    entry->counted = true;
+    visitor->count++;
+    *over = most && visitor->count > most && !register_exempts(&entry->peer, settings);
+    return true;
+}
+
+static void uncount_visit(struct register_entry *entry)
+{
+    if (entry->counted)
+        visitor_leaves(&entry->peer);
+    entry->counted = false;
 }
 
 static void tell_to_give_way(struct register_entry *entry)
@@ -161,43 +177,26 @@ static void refuse(struct register_entry *entry, int status, const char *why)
     entry->why = why;
 }
 
-/* Counts one more visit of entry->peer. Returns false when memory is out. */
-static bool count_visit(struct register_entry *entry)
-{
-    struct visitor *visitor = visitor_of(&entry->peer);
-    int most = settings->max_clients_per_address;
-    if (!visitor)
-        return false;
-    entry->counted = true;
-    if (++visitor->count > most && most && !is_exempt(&entry->peer))
-        refuse(entry, 429, "too many connections from your address");
-    return true;
-}
-
-static void uncount_visit(struct register_entry *entry)
-{
-    if (entry->counted)
-        visitor_leaves(&entry->peer);
-    entry->counted = false;
-}
-
-/* Says which limit of all together one who comes is over, if any. */
-static void judge(struct register_entry *entry)
+/* Refuses one who comes and is over a limit; `over`: that of its address. */
+static void judge(struct register_entry *entry, bool over)
 {
     if (stopping)
         refuse(entry, 503, "the server is shutting down");
     else if (places >= settings->max_clients)
         refuse(entry, 503, "the server is full");
-    else if (!entry->refusal && !make_way())
+    else if (over)
+        refuse(entry, 429, TOO_MANY);
+    else if (!make_way())
         refuse(entry, 503, "too many are on their way in");
+    entry->spare = entry->refusal;
 }
 
 static bool take_locked(struct register_entry *entry)
 {
-    if (!address_in(&entry->peer, &settings->trusted_proxies) && !count_visit(entry))
+    bool over;
+    if (!count_visit(entry, &over))
         return false;
-    judge(entry);
-    entry->spare = entry->refusal;
+    judge(entry, over);
     if (entry->spare && spare_places >= REGISTER_SPARE) {
         uncount_visit(entry);
         return false;
@@ -228,11 +227,14 @@ void register_joined(struct register_entry *entry)
 
 void register_move(struct register_entry *entry, const struct sockaddr_storage *address)
 {
+    bool over = false;
     pthread_mutex_lock(&lock);
     uncount_visit(entry);
     entry->peer = *address;
-    if (!count_visit(entry))
+    if (!count_visit(entry, &over))
         refuse(entry, 503, "the server is out of memory");
+    else if (over && !entry->refusal)
+        refuse(entry, 429, TOO_MANY);
     pthread_mutex_unlock(&lock);
 }
 
@@ -252,22 +254,27 @@ void register_give(struct register_entry *entry)
 /* Who is being refused is told so by its answer; it has until register_cut. */
 static void tell_stop(struct register_entry *entry)
 {
-    if (entry->out && (!entry->refusal || cutting))
+    if (!entry->refusal || cutting)
         outbox_close(entry->out, WS_CODE_GOING_AWAY, "the server is shutting down");
+}
+
+/* Does something with each connection that can be told. */
+static void each(const struct register_list *list, void (*tell)(struct register_entry *entry))
+{
+    for (struct register_entry *entry = list->first; entry; entry = entry->next)
+        if (entry->out)
+            tell(entry);
+}
+
+static void tell_all(void (*tell)(struct register_entry *entry))
+{
+    each(&newcomers, tell);
+    each(&others, tell);
 }
 
 static void wake(struct register_entry *entry)
 {
-    if (entry->out)
-        outbox_wake(entry->out);
-}
-
-static void for_all(void (*action)(struct register_entry *entry))
-{
-    for (struct register_entry *entry = newcomers.first; entry; entry = entry->next)
-        action(entry);
-    for (struct register_entry *entry = others.first; entry; entry = entry->next)
-        action(entry);
+    outbox_wake(entry->out);
 }
 
 void register_enlist(struct register_entry *entry, struct outbox *out)
@@ -292,7 +299,7 @@ void register_delist(struct register_entry *entry)
 void register_wake(void)
 {
     pthread_mutex_lock(&lock);
-    for_all(wake);
+    tell_all(wake);
     pthread_mutex_unlock(&lock);
 }
 
@@ -300,7 +307,7 @@ void register_stop(void)
 {
     pthread_mutex_lock(&lock);
     stopping = true;
-    for_all(tell_stop);
+    tell_all(tell_stop);
     pthread_mutex_unlock(&lock);
 }
 
@@ -333,7 +340,7 @@ int register_cut(int64_t until)
 {
     pthread_mutex_lock(&lock);
     cutting = true;
-    for_all(tell_stop);
+    tell_all(tell_stop);
     wait_locked(&places, &spare_places, until);
     int left = places + spare_places;
     pthread_mutex_unlock(&lock);

@@ -35,10 +35,10 @@ struct register_entry {
     struct sockaddr_storage peer;           /* [I] once the request was read (register_move) */
     struct outbox *out;                     /* [I] borrowed, from enlist to delist */
     uint64_t number;                        /* [I] names the connection in the log */
-    int refusal;                            /* [t] HTTP status to refuse it with; 0: welcome */
-    const char *why;                        /* [t] of the refusal */
-    bool spare;                             /* [I] it has one of the places for refusing */
-    bool counted; /* [r] against its address's limit; trusted_proxies are not */
+    int refusal;     /* [r] its thread may read it: HTTP status to refuse it with; 0: welcome */
+    const char *why; /* likewise: of the refusal */
+    bool spare;      /* [I] it has one of the places for refusing */
+    bool counted;    /* [r] among the visits of its address */
 };
 
 /* Readies the register. `config` outlives it, or the next register_adopt. */
@@ -51,15 +51,16 @@ void register_adopt(const struct config *config);
  * to be refused. Returns false when there is neither, or memory is out. */
 bool register_take(struct register_entry *entry);
 
-/* Whether limits by address are not for this one: the owner may exempt this machine itself. */
-bool register_exempts(const struct sockaddr_storage *peer);
-
-/* The client has joined: it is no newcomer any more. */
-void register_joined(struct register_entry *entry);
-
 /* Says from which address a connection comes that a trusted proxy brought: it becomes entry->peer, and
  * it is that one's limit that counts. May set entry->refusal. */
 void register_move(struct register_entry *entry, const struct sockaddr_storage *address);
+
+/* Whether limits by address are not for this one: the owner may exempt this machine itself, and what
+ * comes from a trusted proxy is other people's. */
+bool register_exempts(const struct sockaddr_storage *peer, const struct config *config);
+
+/* The client has joined: it is no newcomer any more. */
+void register_joined(struct register_entry *entry);
 
 /* Gives the place back. */
 void register_give(struct register_entry *entry);

@@ -121,7 +121,7 @@ void settings_publish(struct settings *next)
 {
     pthread_mutex_lock(&lock);
     struct settings *before = atomic_load_explicit(&current, memory_order_relaxed);
-    atomic_store_explicit(&current, next, memory_order_relaxed);
+    atomic_store(&current, next);
     pthread_mutex_unlock(&lock);
     settings_drop(before);
 }
