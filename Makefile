@@ -62,10 +62,13 @@ USERDIR ?= $(PREFIX)/lib/sysusers.d
 PROGRAMS := ragnarok ragchat
 UNITS_SD := ragnarok.service ragnarok.socket
 
+# What tests of faults need: memory and threads that run out on command, and a flood of TLS keys.
+FAULTY  := build/fail_alloc.so build/key_flood
+
 PEERS   := build/floor build/lws_peer build/gorilla_peer
 
-.PHONY: all run install uninstall deb test units e2e ws_echo fuzz fuzz-coverage lint soak load bench peers pictures \
-        format clean help
+.PHONY: all run install uninstall deb test units e2e ws_echo fuzz fuzz-coverage faults tls-check lint soak load \
+        bench peers pictures format clean help
 
 all: $(SERVER) $(TALKER)
 
@@ -79,6 +82,8 @@ help:
 	@echo "make fuzz-coverage  how much of each parser those bytes reach, and what was found so far"
 	@echo "make lint      gcc's analyzer, clang-tidy and cppcheck"
 	@echo "make soak      a crowd, and strangers who mean no good: SOAK_MINUTES=60, then RUSH_MINUTES=10"
+	@echo "make faults    let each allocation of a session fail, send 100,000 broken ClientHellos (15 minutes)"
+	@echo "make tls-check look at the TLS with testssl.sh (5 minutes)"
 	@echo "make ws_echo   build tests/ws_echo, the echo server for conformance suites"
 	@echo "make load      build build/load, the load generator"
 	@echo "make bench     compare with other libraries (15 minutes; QUICK=1: two); docs/PERFORMANCE.md"
@@ -109,7 +114,7 @@ units: $(UNITS)
 		echo "  OK  $$unit: $$(grep -c '  OK' $$unit.log) tests"; \
 	done
 
-e2e: $(SERVER) $(TALKER) $(ECHO) $(LOAD)
+e2e: $(SERVER) $(TALKER) $(ECHO) $(LOAD) $(FAULTY)
 	$(Q)RAGNAROK=$(abspath $(SERVER)) RAGCHAT=$(abspath $(TALKER)) WS_ECHO=$(abspath $(ECHO)) LOAD=$(abspath $(LOAD)) SAN=$(SAN) \
 		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.3,1) tools/python -m pytest -q -n 4 --dist loadgroup tests $(ARGS)
 
@@ -208,6 +213,26 @@ bench:
 	-$(Q)$(MAKE) --no-print-directory -k peers
 	$(Q)bench/run.py $(ARGS)
 	$(Q)$(if $(QUICK),,bench/report.py build/bench.json)
+
+build/fail_alloc.so: tests/fail_alloc.c | $(OUT)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl
+build/key_flood: tests/key_flood.c | $(OUT)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(WARN) -O2 -g -o $@ $< $(LDLIBS_ALL)
+
+# Under AddressSanitizer, so that what is lost on the way is found, too.
+faults:
+	$(Q)tools/deps test
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined all $(FAULTY)
+	$(Q)RAGNAROK=$(abspath build/address-undefined/ragnarok) tools/python tests/faults.py --last 700
+	$(Q)RAGNAROK=$(abspath build/address-undefined/ragnarok) tools/python tests/faults.py --last 7000 --tls
+	$(Q)RAGNAROK=$(abspath build/address-undefined/ragnarok) TEST_TIME_SCALE=4 HELLOS=100000 \
+		tools/python -m pytest -q tests/test_tls.py -k hello
+
+# Debian's testssl.sh, which is not among what the tests need.
+tls-check: $(SERVER)
+	$(Q)PYTHONPATH=tests tools/python tools/tls_check
 
 # Whom it is compared with; what cannot be built is skipped by name.
 peers: $(PEERS)

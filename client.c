@@ -177,6 +177,7 @@ static bool read_target(struct client *client, const struct json_object *message
 static void on_private(struct client *client, const struct json_object *message)
 {
     char target[NAME_MAX_BYTES + 1];
+    bool delivered;
     size_t len = 0;
     if (!read_target(client, message, target))
         return;
@@ -184,9 +185,10 @@ static void on_private(struct client *client, const struct json_object *message)
         say_missing(client, message, "text");
         return;
     }
-    const char *code = room_private(&client->member, target, message);
-    if (code) {
-        say_error(client, code, "nobody of that name is here", message);
+    if (!room_private(&client->member, target, message, &delivered)) {
+        conn_close(&client->conn, WS_CODE_TRY_LATER, "out of memory");
+    } else if (!delivered) {
+        say_error(client, "unknown_user", "nobody of that name is here", message);
     } else if (json_find(message, "Ref")) {
         char *json = json_delivered(message, &len);
         say(client, json, len);
@@ -643,7 +645,7 @@ static int admit(struct client *client, const struct http_request *request)
     if (!status && request->upgrade) {
         client->v2 = request->protocol;
         conn_upgrade(&client->conn, request, client->v2 ? PROTOCOL_V2 : NULL);
-        return 0;
+        return client->conn.upgraded ? 0 : -1;
     }
     if (status)
         send_refusal(client, status, why, request->head_only);
@@ -740,7 +742,8 @@ static void end(struct client *client)
     log_end(client);
     if (client->joined) {
         count_end(client);
-        room_forget(&client->member);
+        if (room_settle(&client->member))
+            room_forget(&client->member);
     }
     conn_finish(&client->conn);
 }
@@ -750,6 +753,7 @@ static void bury(struct client *client)
     register_delist(&client->entry);
     struct register_entry entry = client->entry;
     conn_fini(&client->conn);
+    room_forget(&client->member); /* if that had to wait for memory: its peer did not */
     settings_drop(client->settings);
     free(client);
     register_give(&entry);

@@ -194,6 +194,8 @@ void conn_upgrade(struct conn *conn, const struct http_request *request, const c
     size_t len = http_write_switch(response, accept, protocol);
     struct frame *head = frame_new(-1, response, len);
     conn->upgraded = head && outbox_open(&conn->out, head);
+    if (!head)
+        over(conn, "out of memory");
     conn->heard = net_now();
     frame_drop(head);
 }

@@ -82,7 +82,7 @@ void conn_fini(struct conn *conn);
 int conn_handshake(struct conn *conn, const char *protocol, struct http_request *request);
 
 /* Completes the WebSocket handshake; `protocol` is the subprotocol chosen, or NULL. When the server
- * stops meanwhile, the next conn_wait says so. */
+ * stops meanwhile, or memory is out, conn->upgraded stays false: then no frame may be sent. */
 void conn_upgrade(struct conn *conn, const struct http_request *request, const char *protocol);
 
 /* Queues a final HTTP response, copied from its two pieces; conn_finish sends it. */

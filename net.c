@@ -385,6 +385,8 @@ struct net_tls *net_tls_server(const char *cert_path, const char *key_path, char
     static const char tls12[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
     ERR_clear_error();
     SSL_CTX *ctx = new_context(TLS_server_method());
+    if (ctx) /* our order counts; but who prefers ChaCha20 has no hardware for AES */
+        SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     if (ctx && SSL_CTX_set_cipher_list(ctx, tls12) == 1 &&
         SSL_CTX_use_certificate_chain_file(ctx, cert_path) == 1 &&
         SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) == 1)
@@ -586,9 +588,28 @@ static bool answer_is_stuck(const struct net_stream *stream)
     return stream->refused && SSL_get_key_update_type(stream->ssl) != SSL_KEY_UPDATE_NONE;
 }
 
+/* Lets one recv(2) through for each net_read. OpenSSL would go on reading until it has something to
+ * hand out, and a peer that sends nothing but KeyUpdates could keep it there, and its caller's lock,
+ * for as long as it likes. */
+static long ration_reads(BIO *bio, int operation, const char *bytes, size_t len, int number,
+                         long other, int result, size_t *processed)
+{
+    bool *may_read = (bool *)BIO_get_callback_arg(bio);
+    (void)bytes, (void)len, (void)number, (void)other, (void)processed;
+    if (operation != BIO_CB_READ || !may_read)
+        return result;
+    if (*may_read) {
+        *may_read = false;
+        return result;
+    }
+    BIO_set_retry_read(bio);
+    return -1;
+}
+
 static ssize_t tls_read(struct net_stream *stream, void *buf, size_t len)
 {
     size_t done = 0;
+    BIO *bio = SSL_get_rbio(stream->ssl);
     if (answer_is_stuck(stream)) {
         stream->read_wants = stream->write_wants;
         stream->drained = true;
@@ -597,7 +618,11 @@ static ssize_t tls_read(struct net_stream *stream, void *buf, size_t len)
     }
     ERR_clear_error();
     errno = 0;
+    stream->may_read = true;
+    BIO_set_callback_arg(bio, (char *)&stream->may_read);
+    BIO_set_callback_ex(bio, ration_reads);
     int result = SSL_read_ex(stream->ssl, buf, len, &done);
+    BIO_set_callback_ex(bio, NULL);
     stream->drained = !SSL_has_pending(stream->ssl);
     if (result == 1)
         return (ssize_t)done;

@@ -41,6 +41,7 @@ struct net_stream {
     bool broken;        /* the stream failed: nothing more can be sent */
     bool plain_http;    /* the peer spoke HTTP where TLS was due: plain from here on */
     const char *why;    /* what failed in TLS (a constant string), or NULL */
+    bool may_read;      /* one more recv(2) in this net_read (TLS) */
 };
 
 /* ---- Time, waiting and waking ---- */

@@ -229,13 +229,10 @@ static bool push_close(struct outbox *out, int code, const char *reason)
     return pushed;
 }
 
-/* Closes a client that is behind, now: what was begun is finished, all else is dropped. The ring is
- * free of it from here on. */
-static void close_slow(struct outbox *out, size_t behind, size_t limit, const char *reason)
+/* Closes a client now: what was begun is finished, all else is dropped. The ring is free of it from
+ * here on. */
+static void close_now(struct outbox *out, const char *reason)
 {
-    out->too_slow = true;
-    out->lag = behind;
-    out->lag_limit = limit;
     item_free(drop_waiting(out));
     bool kept = out->first || !out->ring || keep_begun_ring(out);
     bool ended = out->first && out->first->kind == OUTBOX_CLOSE;
@@ -244,6 +241,14 @@ static void close_slow(struct outbox *out, size_t behind, size_t limit, const ch
         give_up(out);
     out->closing = true;
     wake(out);
+}
+
+static void close_slow(struct outbox *out, size_t behind, size_t limit, const char *reason)
+{
+    out->too_slow = true;
+    out->lag = behind;
+    out->lag_limit = limit;
+    close_now(out, reason);
 }
 
 /* ---- Sending ---- */
@@ -455,15 +460,19 @@ static bool post_locked(struct outbox *out, enum outbox_kind kind, struct frame 
     size_t queued = out->queued + (kind == OUTBOX_MESSAGE ? frame->len : 0);
     if (queued <= out->queue_max && push(out, kind, frame, stamp(out, kind)))
         return true;
-    close_slow(out, queued, out->queue_max, "too slow: too many messages wait");
+    if (queued > out->queue_max)
+        close_slow(out, queued, out->queue_max, "too slow: too many messages wait");
+    else if (kind != OUTBOX_PRESENCE) /* a later list serves as well */
+        close_now(out, "out of memory");
     return false;
 }
 
-void outbox_post(struct outbox *out, enum outbox_kind kind, struct frame *frame)
+bool outbox_post(struct outbox *out, enum outbox_kind kind, struct frame *frame)
 {
     pthread_mutex_lock(&out->lock);
-    post_locked(out, kind, frame);
+    bool done = post_locked(out, kind, frame) || out->closing || out->stream.broken;
     pthread_mutex_unlock(&out->lock);
+    return done;
 }
 
 void outbox_hold(struct outbox *out)

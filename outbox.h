@@ -96,8 +96,9 @@ void outbox_attach(struct outbox *out, struct ring *ring, const struct ring_star
 void outbox_detach(struct outbox *out);
 
 /* Queues a frame (borrowed: the queue takes a reference of its own). A queue that would grow beyond
- * queue_max closes the client with 1013, as memory that is out does. Does not send. */
-void outbox_post(struct outbox *out, enum outbox_kind kind, struct frame *frame);
+ * queue_max closes the client with 1013, as memory that is out does; but a list is then left out, for
+ * the room to send again. Returns false in that case only. Does not send. */
+bool outbox_post(struct outbox *out, enum outbox_kind kind, struct frame *frame);
 
 /* For who found the client by its name: takes the write lock, after which the lock that kept the
  * client from leaving may be let go; outbox_deliver must follow. */

@@ -29,6 +29,7 @@
 enum {
     SMALL_ROOM = 50,             /* members up to which every change is sent at once */
     PRESENCE_MEMBERS_PER_MS = 5, /* above it: a list every count/5 ms, 200 ms for 1,000 members */
+    PRESENCE_RETRY_MS = 100,     /* when memory was out for one */
     EPOCH_BYTES = (ROOM_EPOCH_MAX - 1) / 2,
 };
 
@@ -213,17 +214,22 @@ static struct frame *presence_frame(const struct room *room)
     return frame;
 }
 
-/* Queues the list for everybody. The member list is locked. */
-static void publish(struct room *room, int64_t now)
+/* Queues the list for everybody. The member list is locked. Returns false when memory was out for it
+ * or for somebody's place in it: then it is to be sent again. */
+static bool publish(struct room *room, int64_t now)
 {
     struct frame *frame = presence_frame(room);
-    if (!frame)
-        log_event(LOG_LEVEL_ERROR, "out_of_memory", "what=presence room=\"%s\"", room->name);
+    bool all = frame;
     for (size_t i = 0; frame && i < room->count; i++)
-        outbox_post(room->members[i]->out, OUTBOX_PRESENCE, frame);
+        all = outbox_post(room->members[i]->out, OUTBOX_PRESENCE, frame) && all;
     frame_drop(frame);
+    if (!all) {
+        log_event(LOG_LEVEL_ERROR, "out_of_memory", "what=presence room=\"%s\"", room->name);
+        return false;
+    }
     room->presence_sent = now;
     room->presence_owed = false;
+    return true;
 }
 
 /* The membership has changed: sends the list, or sees to it that it will be sent. Returns whether it
@@ -234,8 +240,9 @@ static bool changed(struct room *room, struct member *member)
     if (room->count > SMALL_ROOM)
         due += (int64_t)room->count / PRESENCE_MEMBERS_PER_MS;
     if (now >= due) {
-        publish(room, now);
-        return true;
+        if (publish(room, now))
+            return true;
+        due = now + PRESENCE_RETRY_MS;
     }
     if (!room->presence_owed) {
         room->presence_owed = true;
@@ -247,11 +254,11 @@ static bool changed(struct room *room, struct member *member)
 void room_presence(struct member *member)
 {
     struct room *room = member->room;
+    int64_t now = net_now();
     pthread_mutex_lock(&room->members_lock);
-    if (room->presence_owed)
-        publish(room, net_now());
+    bool paid = !room->presence_owed || publish(room, now);
     pthread_mutex_unlock(&room->members_lock);
-    member->presence_due = INT64_MAX;
+    member->presence_due = paid ? INT64_MAX : now + PRESENCE_RETRY_MS;
 }
 
 /* ---- Names ---- */
@@ -389,8 +396,8 @@ static bool welcome(struct member *member, const struct room_request *request)
 static void show_list(struct member *member)
 {
     struct frame *frame = presence_frame(member->room);
-    if (frame)
-        outbox_post(member->out, OUTBOX_PRESENCE, frame);
+    if (!frame || !outbox_post(member->out, OUTBOX_PRESENCE, frame))
+        outbox_close(member->out, WS_CODE_TRY_LATER, "out of memory");
     frame_drop(frame);
 }
 
@@ -543,18 +550,25 @@ void room_leave(struct member *member)
     pump_until_quiet(room);
 }
 
-void room_forget(struct member *member)
+/* When the server stops, nobody waits for the time. */
+bool room_settle(struct member *member)
 {
-    struct room *room = member->room;
-    while (room && net_now() < member->presence_due && member->presence_due != INT64_MAX &&
+    while (net_now() < member->presence_due && member->presence_due != INT64_MAX &&
            !atomic_load(&stopping))
         net_wait(-1, 0, member->presence_due);
-    if (room && member->presence_due != INT64_MAX) {
-        room_presence(member);
-        pump_until_quiet(room);
-    }
-    if (room)
-        quit(room);
+    if (member->presence_due == INT64_MAX)
+        return true;
+    room_presence(member);
+    pump_until_quiet(member->room);
+    return member->presence_due == INT64_MAX;
+}
+
+void room_forget(struct member *member)
+{
+    while (!atomic_load(&stopping) && !room_settle(member))
+        ;
+    if (member->room)
+        quit(member->room);
     free(member->fold);
     free(member->quoted);
     free(member->keys);
@@ -637,18 +651,18 @@ static bool deliver(struct room *room, char *fold, struct frame *frame)
     return target && outbox_deliver(target->out, frame);
 }
 
-const char *room_private(struct member *member, const char *target,
-                         const struct json_object *message)
+bool room_private(struct member *member, const char *target, const struct json_object *message,
+                  bool *delivered)
 {
     char *fold = name_fold(target, strlen(target));
     struct frame *frame = private_frame(member, message);
-    const char *code = "unknown_user";
-    if (fold && frame && deliver(member->room, fold, frame)) {
-        code = NULL;
+    bool ok = fold && frame;
+    *delivered = ok && deliver(member->room, fold, frame);
+    if (*delivered) {
         metrics_add(METRIC_PRIVATE, 1);
         metrics_add(METRIC_DELIVERIES, 1);
     }
     frame_drop(frame);
     free(fold);
-    return code;
+    return ok;
 }

@@ -74,16 +74,21 @@ const char *room_join(struct member *member, struct outbox *out, const struct ro
  * outbox. */
 void room_leave(struct member *member);
 
-/* The last of it, when nothing is said to the client any more: pays what member->presence_due owes (waits until
- * then), lets the room go and frees the member's strings. Also due after a join that failed. */
+/* Pays what member->presence_due owes, if anything: waits until then and sends the list, in one attempt.
+ * Returns false when memory was out for that. */
+bool room_settle(struct member *member);
+
+/* The last of it: tries on until nothing is owed, lets the room go and frees the member's strings. Also
+ * due after a join that failed; called twice, it does nothing. */
 void room_forget(struct member *member);
 
 /* Appends a Broadcast of that member. Returns false when memory is out. room_pump sends it. */
 bool room_broadcast(struct member *member, const struct json_object *message);
 
-/* Sends a PrivateMessage to the member named `target`. Returns NULL, or the code of an Error. */
-const char *room_private(struct member *member, const char *target,
-                         const struct json_object *message);
+/* Sends a PrivateMessage to the member named `target`; *delivered says whether there is one who took
+ * it. Returns false when memory is out. */
+bool room_private(struct member *member, const char *target, const struct json_object *message,
+                  bool *delivered);
 
 /* What others may know of a member. */
 struct room_card {

@@ -74,7 +74,7 @@ def test_each_leads_to_the_other_in_its_first_lines(name, other):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_link_leads_somewhere(name):
-    links = LINK.findall(PAGES[name])
+    links = [link for link in LINK.findall(PAGES[name]) if not link.startswith("https:")]
     for link in links:
         path, _, place = link.partition("#")
         page = (ROOT / (path or name)).read_text()

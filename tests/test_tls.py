@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""What the port offers of TLS, and what it makes of those who speak it badly.
+
+OPENSSL  openssl(1), the other side of the protocol tests; default: openssl
+HELLOS   how many broken ClientHellos are sent; default: 2000, `make faults` sends 100000
+LOAD     the load generator; default: ./build/load of this repository
+"""
+import os
+import random
+import shlex
+import socket
+import ssl
+import struct
+import subprocess
+
+import pytest
+
+from faults import SETTINGS, Canaries
+from helpers import PASSWORD, PATIENCE, ROOT, Raw
+
+OPENSSL = os.environ.get("OPENSSL", "openssl")
+HELLOS = int(os.environ.get("HELLOS", "2000"))
+LOAD = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
+LOAD_SCALE = float(os.environ.get("LOAD_SCALE", "1"))
+FLOOD = shlex.split(os.environ.get("FLOOD", str(ROOT / "build" / "key_flood")))
+
+
+# ---- Protocols and ciphers -----------------------------------------------------------------------
+
+
+def handshake(server, *options):
+    """Whether openssl comes to terms with the server, and what it says about that."""
+    done = subprocess.run(
+        [OPENSSL, "s_client", "-connect", f"127.0.0.1:{server.port}", *options],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return done.returncode == 0 and "Cipher is (NONE)" not in done.stdout, done.stdout + done.stderr
+
+
+ANY = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
+GOOD = {
+    "1.2 AES-128-GCM": ["-tls1_2", "-cipher", "ECDHE+AES128+AESGCM"],
+    "1.2 AES-256-GCM": ["-tls1_2", "-cipher", "ECDHE+AES256+AESGCM"],
+    "1.2 ChaCha20": ["-tls1_2", "-cipher", "ECDHE+CHACHA20"],
+    "1.3 AES-128-GCM": ["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"],
+    "1.3 AES-256-GCM": ["-tls1_3", "-ciphersuites", "TLS_AES_256_GCM_SHA384"],
+    "1.3 ChaCha20": ["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
+}
+BAD = {
+    "1.0": ["-tls1", "-cipher", ANY],
+    "1.1": ["-tls1_1", "-cipher", ANY],
+    "1.2 CBC": ["-tls1_2", "-cipher", "ECDHE+AES:!AESGCM:!AESCCM:@SECLEVEL=0"],
+    "1.2 CCM": ["-tls1_2", "-cipher", "ECDHE+AESCCM:@SECLEVEL=0"],
+    "1.2 Camellia and ARIA": ["-tls1_2", "-cipher", "CAMELLIA:ARIA:@SECLEVEL=0"],
+    "1.2 RSA key exchange": ["-tls1_2", "-cipher", "kRSA:@SECLEVEL=0"],
+    "1.2 finite-field DHE": ["-tls1_2", "-cipher", "kDHE:@SECLEVEL=0"],
+    "1.2 pre-shared key": ["-tls1_2", "-psk", "00", "-cipher", "PSK:@SECLEVEL=0"],
+    "1.2 anonymous": ["-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"],
+    "1.2 no encryption": ["-tls1_2", "-cipher", "eNULL:@SECLEVEL=0"],
+    "1.3 CCM": ["-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256"],
+    "1.3 CCM-8": ["-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_8_SHA256"],
+}
+
+
+def test_what_is_spoken_and_what_is_not(serve):
+    server = serve(SSL=True)
+    for name, options in GOOD.items():
+        agreed, said = handshake(server, *options)
+        assert agreed, f"{name} is refused:\n{said}"
+    for name, options in BAD.items():
+        agreed, said = handshake(server, *options)
+        assert not agreed, f"{name} is spoken:\n{said}"
+        refused = "alert" in said.lower() or "no protocols" in said or "no cipher" in said
+        assert refused, f"{name} was not even tried:\n{said}"
+
+
+# ---- Broken ClientHellos -------------------------------------------------------------------------
+
+
+def client_hello():
+    """A real one, as Python's OpenSSL says it."""
+    context = ssl.create_default_context()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def cut(hello, chance):
+    return hello[: chance.randrange(len(hello))]
+
+
+def flip(hello, chance):
+    """Some bits, and half the time of the first bytes, where the lengths are."""
+    broken = bytearray(hello)
+    for _ in range(chance.randrange(1, 9)):
+        reach = len(broken) if chance.random() < 0.5 else 60
+        broken[chance.randrange(reach)] ^= 1 << chance.randrange(8)
+    return bytes(broken)
+
+
+def grow(hello, chance):
+    at = chance.randrange(len(hello))
+    return hello[:at] + chance.randbytes(chance.randrange(1, 2000)) + hello[at:]
+
+
+def shrink(hello, chance):
+    at = chance.randrange(len(hello))
+    return hello[:at] + hello[at + chance.randrange(1, 100) :]
+
+
+def stretch(hello, chance):
+    """A length that promises something else: 16 bits anywhere."""
+    at = chance.randrange(len(hello) - 2)
+    length = chance.choice([0, 1, 0x7FFF, 0xFFFF, chance.randrange(65536)])
+    return hello[:at] + struct.pack("!H", length) + hello[at + 2 :]
+
+
+def shred(hello, chance):
+    """In records of a few bytes each, with something in between, perhaps."""
+    body, records, at = hello[5:], [], 0
+    while at < len(body):
+        size = chance.randrange(1, 40)
+        records.append(b"\x16\x03\x01" + struct.pack("!H", len(body[at : at + size])))
+        records.append(body[at : at + size])
+        at += size
+    if chance.random() < 0.5:
+        records.insert(2 * chance.randrange(len(records) // 2), b"\x15\x03\x01\0\x02\x01\0")
+    return b"".join(records)
+
+
+def twice(hello, chance):
+    return hello + chance.choice([cut, flip])(hello, chance)
+
+
+WAYS = [cut, flip, grow, shrink, stretch, shred, twice]
+
+
+def offer(server, hello):
+    """Sends it, and no more; the server has to end the connection by itself."""
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        try:
+            client.sendall(hello)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # it was cut off, which is an end, too
+
+
+def test_broken_client_hellos(serve):
+    server = serve(SSL=True, **SETTINGS)
+    canaries = Canaries(server)
+    hello, chance = client_hello(), random.Random(0x16)
+    for number in range(HELLOS):
+        broken = WAYS[number % len(WAYS)](hello, chance)
+        try:
+            offer(server, broken)
+        except TimeoutError as hang:
+            raise AssertionError(f"no end after hello {number}: {broken.hex()}") from hang
+        if number % 500 == 0:
+            canaries.exchange()
+    canaries.steady()
+
+
+# ---- New keys, all the time (RFC 8446 §4.6.3) ----------------------------------------------------
+
+
+def storm(server, **options):
+    given = {"port": server.port, "password": PASSWORD, "timeout": int(10 * PATIENCE), **options}
+    command = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    done = subprocess.run(
+        [*LOAD, "--tls", *command],
+        capture_output=True,
+        text=True,
+        timeout=11 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_20_who_ask_for_new_keys_before_every_message(serve):
+    server = serve(SSL=True, **SETTINGS)
+    canaries = Canaries(server)
+    messages = max(10, int(200 * LOAD_SCALE))
+    storm(server, members=20, senders=20, messages=messages, window=4, key_update=1)
+    canaries.steady()
+
+
+def test_20_who_ask_for_new_keys_while_their_sockets_are_full(serve):
+    """Far more is under way than sockets take, so answers to KeyUpdate have to wait for writes."""
+    server = serve(SSL=True, room_buffer_bytes=64 << 20, **SETTINGS)
+    canaries = Canaries(server)
+    messages = max(4, int(16 * LOAD_SCALE))
+    storm(server, members=20, senders=20, messages=messages, window=16, size=60000, key_update=1)
+    canaries.steady()
+
+
+def test_nothing_but_new_keys(serve):
+    """Who sends KeyUpdates as fast as they go, and nothing else, holds nobody up."""
+    server = serve(SSL=True, **SETTINGS)
+    canaries = Canaries(server)
+    with Raw(server) as ana:
+        ana.join("ana")
+        floods = [
+            subprocess.Popen([*FLOOD, str(server.port), PASSWORD, f"flood-{number}", "3"])
+            for number in range(2)
+        ]
+        try:
+            while any(flood.poll() is None for flood in floods):
+                canaries.exchange()
+        finally:
+            for flood in floods:
+                flood.kill()
+                flood.wait()
+        assert all(flood.returncode == 0 for flood in floods)
+    canaries.steady()
