@@ -143,9 +143,17 @@ void rooms_adopt(const struct config *config)
     pthread_mutex_unlock(&list_lock);
 }
 
+/* Who appends looks at `stopping` under the ring's lock. So when all of these were taken once, every ring
+ * has its end, and all members are closed at the same one. */
 void rooms_stop(void)
 {
     atomic_store(&stopping, true);
+    pthread_mutex_lock(&list_lock);
+    for (struct room *room = list; room; room = room->next) {
+        ring_lock(&room->ring);
+        ring_unlock(&room->ring);
+    }
+    pthread_mutex_unlock(&list_lock);
 }
 
 void rooms_fini(void)
@@ -593,14 +601,19 @@ static void note_waiting(struct room *room)
                                                 memory_order_relaxed, memory_order_relaxed);
 }
 
-/* Appends one relayed broadcast with its Id, which is known only under the ring's lock. Returns
- * false when the ring has no room above the slowest member. */
+/* Appends one relayed broadcast with its Id, which is known only under the ring's lock; or nothing any
+ * more, when the server stops: then nobody hears it, its sender neither. Returns false when the ring has
+ * no room above the slowest member. */
 static bool append(struct room *room, char *body, size_t len)
 {
     struct ring *ring = &room->ring;
     char stamp[JSON_STAMP_MAX];
     unsigned char head[WS_HEAD_MAX];
     uint64_t id = ring_lock(ring);
+    if (atomic_load(&stopping)) {
+        ring_unlock(ring);
+        return true;
+    }
     size_t stamp_len = json_stamp(stamp, id, wall_clock_ms());
     size_t head_len = ws_write_head(head, WS_TEXT, len + stamp_len);
     struct iovec parts[] = {{head, head_len}, {body, len}, {stamp, stamp_len}};

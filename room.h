@@ -57,7 +57,8 @@ int rooms_init(const struct config *config);
 /* Goes by other settings from here on; those before are not used any more when it returns. */
 void rooms_adopt(const struct config *config);
 
-/* Refuses all joins from here on; nobody lingers in a room he has left. */
+/* Refuses all joins and broadcasts from here on; nobody lingers in a room he has left. When it returns,
+ * what was accepted is in the rings. */
 void rooms_stop(void);
 
 /* Frees the main room, when nobody is in it any more. */

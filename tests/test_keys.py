@@ -11,6 +11,7 @@ import os
 import re
 
 import pytest
+import websockets
 
 import sealing
 from helpers import (
@@ -347,13 +348,20 @@ async def test_a_hundred_takeovers_in_a_row(server):
 
 @scenario
 async def test_twenty_takeovers_at_once(server):
-    """One of them is left, and the room is whole."""
+    """One of them is left, and the room is whole. The others may be closed before their first list."""
     ana, bob = Person("ana"), await join(server, "bob")
-    peers = await asyncio.gather(*(join_as(server, ana.again()) for _ in range(20)))
+
+    async def come():
+        try:
+            return await join_as(server, ana.again())
+        except websockets.ConnectionClosed as closed:
+            assert closed.code == 4001
+
+    peers = [peer for peer in await asyncio.gather(*(come() for _ in range(20))) if peer]
     endings = [asyncio.create_task(peer.closed()) for peer in peers]
-    codes = [code for code, _ in await settled(endings, 19)]
+    codes = [code for code, _ in await settled(endings, len(peers) - 1)]
     (left,) = (task for task in endings if not task.done())
-    assert codes == [4001] * 19
+    assert codes == [4001] * (len(peers) - 1)
     await end(left)
     await bob.send("PrivateMessage", TgtUser="ana", text="who is left", Ref=1)
     assert (await bob.message())["msgType"] == "Delivered"

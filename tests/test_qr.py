@@ -158,7 +158,9 @@ def start_on_terminal(folder, columns=80, term="xterm-256color", **changes):
             env={**os.environ, "TERM": term},
         ) as process:  # fmt: skip
             os.close(given)
-            first = process.stderr.readline().decode()
+            first = ""
+            while " started " not in first and (line := process.stderr.readline().decode()):
+                first += line
             process.send_signal(signal.SIGTERM)
             said = read_to_end(seen)
             log = first + process.stderr.read().decode()

@@ -417,7 +417,7 @@ class Listener(asyncio.Protocol):
 def test_1000_members_get_all_that_was_accepted(serve):
     """Messages are in flight when the end comes: all members have heard the same, up to 1001."""
     count = 1000 if SCALE == 1 else 200
-    server = serve(max_clients=count, max_clients_per_address=0, **NO_RATE)
+    server = serve(max_clients=4 * count, max_clients_per_address=0, **NO_RATE)  # all are newcomers
 
     @scenario
     async def talk():
@@ -425,7 +425,7 @@ def test_1000_members_get_all_that_was_accepted(serve):
         for number in range(count):
             make = functools.partial(Listener, f"member-{number}")
             members.append((await loop.create_connection(make, "127.0.0.1", server.port))[1])
-        await asyncio.gather(*(member.here for member in members))
+        await asyncio.wait_for(asyncio.gather(*(member.here for member in members)), 3 * PATIENCE)
         for sender in members[:10]:
             sender.transport.write(b"".join(broadcast(server, f"text {i}") for i in range(100)))
         while len(members[-1].ids) < 20:
