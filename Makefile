@@ -74,7 +74,7 @@ all: $(SERVER) $(TALKER)
 
 help:
 	@echo "make run       install what is missing, build, start with config.json"
-	@echo "make test      install what is missing, build, run all tests (9 minutes)"
+	@echo "make test      install what is missing, build, run all tests (about 20 minutes)"
 	@echo "make           build the server ./ragnarok and the terminal client ./ragchat"
 	@echo "make units     build and run the unit tests"
 	@echo "make e2e       build and run the end-to-end tests; ARGS='-k history' picks some"
@@ -106,7 +106,7 @@ test:
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined units e2e
 	$(Q)$(MAKE) --no-print-directory SAN=thread units e2e
 	$(Q)$(MAKE) --no-print-directory units e2e
-	$(Q)$(MAKE) --no-print-directory fuzz fuzz-coverage lint
+	$(Q)$(MAKE) --no-print-directory fuzz
 
 units: $(UNITS)
 	$(Q)for unit in $(UNITS); do \
@@ -163,6 +163,7 @@ fuzz-%: build/fuzz/%
 
 # Each input once: those in tests/corpus, and those in build/fuzz if there are any.
 fuzz-coverage: $(COVERERS)
+	$(Q)tools/deps lint
 	$(Q)for target in $(FUZZED); do \
 		mkdir -p build/fuzz/found-$$target; \
 		LLVM_PROFILE_FILE=build/cover/$$target.profraw build/cover/$$target -runs=0 -max_len=4096 \
@@ -199,6 +200,7 @@ build/fuzz:
 
 # Each with the checks that .clang-tidy and tools/lint name, and why the others are not among them.
 lint:
+	$(Q)tools/deps lint
 	$(Q)tools/lint $(CPPFLAGS_ALL) -- $(sort $(wildcard *.c bench/*.c))
 
 # By hand, for it takes its time.
