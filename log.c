@@ -109,32 +109,36 @@ write_line(char *line, enum log_level level, const char *event, const char *form
     return len;
 }
 
-void log_event(enum log_level level, const char *event, const char *format, ...)
+/* Writes one event, if fewer than `most` lines were written in this second. errno is kept. */
+__attribute__((format(printf, 4, 0))) static void
+write_event(enum log_level level, int most, const char *event, const char *format, va_list args)
 {
     char line[LOG_LINE_MAX];
     int saved = errno;
-    va_list args;
-    if (!is_shown(level))
-        return;
-    va_start(args, format);
     size_t len = write_line(line, level, event, format, args);
-    va_end(args);
     pthread_mutex_lock(&lock);
-    put_or_count(line, len, level <= LOG_LEVEL_WARN ? LOG_LINES_MAX : LOG_INFO_LINES_MAX);
+    put_or_count(line, len, most);
     pthread_mutex_unlock(&lock);
     errno = saved;
 }
 
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    va_list args;
+    if (!is_shown(level))
+        return;
+    va_start(args, format);
+    write_event(level, level <= LOG_LEVEL_WARN ? LOG_LINES_MAX : LOG_INFO_LINES_MAX, event, format,
+                args);
+    va_end(args);
+}
+
 void log_notice(const char *event, const char *format, ...)
 {
-    char line[LOG_LINE_MAX];
     va_list args;
     if (!is_shown(LOG_LEVEL_INFO))
         return;
     va_start(args, format);
-    size_t len = write_line(line, LOG_LEVEL_INFO, event, format, args);
+    write_event(LOG_LEVEL_INFO, INT_MAX, event, format, args);
     va_end(args);
-    pthread_mutex_lock(&lock);
-    put_or_count(line, len, INT_MAX);
-    pthread_mutex_unlock(&lock);
 }
