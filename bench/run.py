@@ -206,7 +206,7 @@ class Machine:
             "server_port": 0,
             "server_name": "bench",
             "server_password": "",
-            "max_clients": 4 * self.most_members,  # newcomers have a quarter of the places
+            "max_clients": min(4 * self.most_members, 100_000),  # newcomers have a quarter
             "max_clients_per_address": 0,
             "max_messages_per_second": 0,
             "max_bytes_per_second": 0,
