@@ -123,34 +123,16 @@ static uint32_t next_random(struct run *run)
     return run->random;
 }
 
-/* Copies a payload and puts the mask on it (§5.3). */
-static void mask(unsigned char *to, const char *from, size_t len, const unsigned char key[4])
-{
-    uint64_t wide, word;
-    memcpy(&wide, key, 4);
-    memcpy((char *)&wide + 4, key, 4);
-    size_t i = 0;
-    for (; len - i >= sizeof(word); i += sizeof(word)) {
-        memcpy(&word, from + i, sizeof(word));
-        word ^= wide;
-        memcpy(to + i, &word, sizeof(word));
-    }
-    for (; i < len; i++)
-        to[i] = (unsigned char)from[i] ^ key[i % 4];
-}
-
 void member_say(struct run *run, struct member *m, enum ws_opcode opcode, const char *payload,
                 size_t len)
 {
     unsigned char *at = member_space(run, m, WS_HEAD_MAX + len);
     if (!at)
         return;
-    uint32_t key = next_random(run);
-    size_t head = ws_write_head(at, opcode, len);
-    at[1] |= 0x80;
-    memcpy(at + head, &key, 4);
-    mask(at + head + 4, payload, len, at + head);
-    m->out_len += head + 4 + len;
+    uint32_t random = next_random(run);
+    unsigned char key[WS_MASK_BYTES];
+    memcpy(key, &random, sizeof(key));
+    m->out_len += ws_write_masked(at, opcode, payload, len, key);
 }
 
 /* ---- Ended ---- */

@@ -62,12 +62,9 @@ static void send_all(int fd, const void *bytes, size_t len)
 /* One text frame with a mask of zeros, which leaves the payload as it is (RFC 6455 §5.3). */
 static void send_text(int fd, const void *text, size_t len)
 {
+    static const unsigned char zeros[WS_MASK_BYTES];
     unsigned char frame[WS_HEAD_MAX + FRAME_MAX];
-    size_t head = ws_write_head(frame, WS_TEXT, len);
-    frame[1] |= 0x80;
-    memset(frame + head, 0, 4);
-    memcpy(frame + head + 4, text, len);
-    send_all(fd, frame, head + 4 + len);
+    send_all(fd, frame, ws_write_masked(frame, WS_TEXT, text, len, zeros));
 }
 
 /* Connects by a socket pair and asks for a WebSocket. Returns the client's end. */
