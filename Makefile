@@ -32,8 +32,8 @@ LOAD    := $(OUT)/load
 LOADERS := $(patsubst bench/%.c,$(OUT)/%.o,$(wildcard bench/load*.c))
 
 # Everything but the programs themselves: what the tests and the tools are linked with.
-PARTS   := address announce ca cert client config conn e2e guard host hpke http json_msg log metrics name net \
-           outbox page pem proxy qr register ring room service settings status thread trust web ws
+PARTS   := address admit announce ca cert client config conn e2e guard hear host hpke http join json_msg life log \
+           metrics name net outbox page pem proxy qr register ring room service settings status thread trust web ws
 OBJECTS := $(PARTS:%=$(OUT)/%.o)
 # The same for the terminal client, which shares some of those.
 TALKS   := chat command contacts dial glyph line mail options post say screen show talk typed url

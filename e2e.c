@@ -218,7 +218,7 @@ static enum e2e_found read_all(const struct json_object *message, const struct h
     for (size_t i = 0; i < count; i++) {
         const struct json_field *value = json_find(message, fields[i].name);
         absent += value == NULL;
-        strings += value && value->value[0] == '"';
+        strings += json_is_string(value);
         good += read_hex(message, &fields[i]);
     }
     if (absent == count)

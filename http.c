@@ -9,7 +9,7 @@
  * fixed number of times.
  *
  * Left to others: sockets and time limits, Sec-WebSocket-Accept (ws.c), the page (page.c), and what
- * to answer to a request that is in order (client.c).
+ * to answer to a request that is in order (admit.c).
  */
 #include "http.h"
 

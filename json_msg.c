@@ -431,6 +431,11 @@ const struct json_field *json_find(const struct json_object *object, const char 
     return NULL;
 }
 
+bool json_is_string(const struct json_field *field)
+{
+    return field && field->value[0] == '"';
+}
+
 const char *json_kind(const struct json_field *field)
 {
     switch (field->value[0]) {

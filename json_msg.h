@@ -56,6 +56,9 @@ const struct json_field *json_find(const struct json_object *object, const char 
  * "null", "an array", "an object". */
 const char *json_kind(const struct json_field *field);
 
+/* Whether the field is there and holds a string. */
+bool json_is_string(const struct json_field *field);
+
 /* Decodes a string value into `out`, NUL-terminated, at most `cap` bytes with the NUL.
  * Returns its length, or -1 when the value is no string, holds U+0000, or does not fit. */
 long json_string(const struct json_field *field, char *out, size_t cap);

@@ -7,7 +7,7 @@
  * --web-root. Entity tags are SHA-256 of what is served, so a browser asks each time and is sent a
  * file again only when it has changed.
  *
- * Left to others: what makes a request a proper one (http.c), which are answered at all (client.c,
+ * Left to others: what makes a request a proper one (http.c), which are answered at all (admit.c,
  * host.c), and the sending (conn.c).
  */
 #include "page.h"

@@ -4,7 +4,7 @@
  *
  * The main thread starts everything and then waits for signals: SIGTERM and SIGINT end the server,
  * SIGHUP has it read its settings again. The acceptor thread accepts connections and starts a thread
- * for each (client.c). Only what happens here, before the first client, may end the process with an
+ * for each (life.c). Only what happens here, before the first client, may end the process with an
  * error.
  */
 #include <errno.h>
@@ -25,8 +25,8 @@
 
 #include "announce.h"
 #include "cert.h"
-#include "client.h"
 #include "config.h"
+#include "life.h"
 #include "log.h"
 #include "metrics.h"
 #include "net.h"
@@ -262,7 +262,7 @@ static void accept_some(struct server *server, int listener)
         int fd = net_accept(listener, &peer);
         pthread_mutex_unlock(&server->accepting);
         if (fd >= 0) {
-            client_start(fd, &peer);
+            life_start(fd, &peer);
             continue;
         }
         if (is_shortage(errno))
@@ -369,7 +369,7 @@ static bool is_ignored(int number)
 static int start_threads(struct server *server)
 {
     register_init(&server->settings->config);
-    clients_init();
+    life_init();
     if (rooms_init(&server->settings->config) == 0 &&
         pthread_create(&server->acceptor, NULL, accept_loop, server) == 0)
         return 0;

@@ -3,7 +3,7 @@
  * register.c - who is connected, as register.h promises it.
  *
  * Entered by the acceptor (take), by each client's thread (the rest) and by the main thread at the
- * end. What a refused client is told is client.c's matter.
+ * end. What a refused client is told is admit.c's matter.
  */
 #include "register.h"
 

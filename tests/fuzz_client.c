@@ -18,8 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client.h"
 #include "json_msg.h"
+#include "life.h"
 #include "net.h"
 #include "register.h"
 #include "room.h"
@@ -78,7 +78,7 @@ static int begin(bool v2)
     ((struct sockaddr_in6 *)&peer)->sin6_addr = in6addr_loopback;
     int ends[2];
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    client_start(ends[0], &peer);
+    life_start(ends[0], &peer);
     send_all(ends[1], request, sizeof(request) - 1);
     if (v2)
         send_all(ends[1], protocol, sizeof(protocol) - 1);
@@ -159,7 +159,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     net_wake_init();
     settings_publish(settings);
     register_init(&settings->config);
-    clients_init();
+    life_init();
     require(rooms_init(&settings->config) == 0);
     listener = begin(false);
     send_text(listener, "963", 3);
