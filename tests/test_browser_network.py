@@ -114,6 +114,34 @@ def test_try_now(house):
     ana.wait_online(RECONNECT)
 
 
+def test_password_that_was_changed_meanwhile(house):
+    """It is asked for where one is; what was typed arrives."""
+    ana, bo = house.members("ana", "bo")
+    bo.expect_cut()
+    ana.expect_cut()
+    kill(house)
+    for person in (ana, bo):
+        person.wait_link("waiting", "connecting")
+    ana.say("meanwhile")
+    house.settings["server_password"] = "new & better"
+    house.restart()
+    for person in (ana, bo):
+        person.wait_link("stopped", patience=RECONNECT)
+        person.wait_visible("#banner-password")
+    ana.picture("network-password-changed")
+    ana.fill("#banner-password", "a guess")
+    ana.press("Enter")
+    ana.wait("() => document.querySelector('#banner-password').value === ''")
+    ana.wait_link("stopped")
+    for person in (ana, bo):
+        person.fill("#banner-password", "new & better")
+        person.press("Enter")
+        person.wait_online(RECONNECT)
+        person.wait_hidden("#banner")
+    bo.sees("meanwhile", by="ana")
+    ana.sees("meanwhile", state="sent")
+
+
 def test_network_cut_and_back(house):
     """Nothing is lost and nothing comes twice, in either direction."""
     ana, bo = house.members("ana", "bo")

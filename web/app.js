@@ -262,15 +262,25 @@ function showBanner(state, { code, text }) {
   byId("banner").hidden = !words;
   byId("banner").dataset.state = shown;
   setText(byId("banner-text"), words ?? "");
-  byId("banner-button").hidden = !button;
+  byId("banner-form").hidden = !button;
+  byId("banner-password").hidden = code !== "wrong_password";
   setText(byId("banner-button"), button ?? "");
+}
+
+/** Comes back at once; with another password if the room's was changed meanwhile. */
+function comeBack(event) {
+  event.preventDefault();
+  const password = byId("banner-password");
+  if (!password.hidden) me.password = password.value;
+  password.value = "";
+  link.retry(me.password);
 }
 
 addEventListener("online", () => link.wake());
 addEventListener("offline", () => link.check());
 document.addEventListener("visibilitychange", () => document.hidden || link.wake());
 setInterval(() => link.check(), HEARTBEAT);
-byId("banner-button").onclick = () => link.retry();
+byId("banner-form").onsubmit = comeBack;
 
 // ---- What is where ---------------------------------------------------------------------------------
 

@@ -100,9 +100,11 @@ export class Link {
     this.#become("idle");
   }
 
-  /** Tries now instead of later. */
-  retry() {
-    if (this.#me && this.#state !== "connecting" && this.#state !== "online") this.#connect();
+  /** Tries now instead of later, with another password if there is one. */
+  retry(password = this.#me?.password) {
+    if (!this.#me || this.#state === "connecting" || this.#state === "online") return;
+    this.#me.password = password;
+    this.#connect();
   }
 
   /** The network or the tab is back: try at once, or see whether the line still lives. */
