@@ -301,7 +301,7 @@ void join_init(void)
     guard_init(&guard);
 }
 
-int join_room(struct client *client)
+int join_client(struct client *client)
 {
     int64_t until = net_now() + (int64_t)client_config(client)->login_timeout_seconds * 1000;
     return client->v2 ? by_v2(client, until) : by_hello(client, until);

@@ -122,7 +122,7 @@ static void live(void *argument)
 {
     struct client *client = argument;
     outbox_own(&client->conn.out);
-    if (join_room(client) == 0)
+    if (join_client(client) == 0)
         talk(client);
     end(client);
     bury(client);
