@@ -409,7 +409,7 @@ static void close_handshake(struct conn *conn, int64_t until)
     while (net_now() < until) {
         struct outbox_state state = outbox_state(&conn->out);
         bool awaited = state.closing && conn->upgraded && !conn->ended;
-        if (state.broken || (!state.events && !awaited))
+        if (state.broken || state.hurried || (!state.events && !awaited))
             return;
         short events = state.events;
         if (!conn->ended)
@@ -437,16 +437,18 @@ static int64_t next_look(struct patience *patience)
     return net_now() + patience->pause;
 }
 
-/* Looks how much the peer has taken. Returns false when that is all, or it had its time. */
+/* Looks how much the peer has taken. Returns false when that is all, it had its time, or its place is
+ * needed. */
 static bool is_patient(struct conn *conn, struct patience *patience)
 {
     int64_t now = net_now();
-    size_t left = outbox_state(&conn->out).unsent + net_unacknowledged(conn->out.stream.fd);
+    struct outbox_state state = outbox_state(&conn->out);
+    size_t left = state.unsent + net_unacknowledged(conn->out.stream.fd);
     if (left < patience->left)
         patience->until = earlier(now + CONN_CLOSE_MS, patience->end);
     if (left < patience->left)
         patience->left = left;
-    return left > 0 && now < patience->until;
+    return left > 0 && !state.hurried && now < patience->until;
 }
 
 /* Gives the whole response to the system. */
@@ -476,7 +478,7 @@ static bool await_receipt(struct conn *conn, struct patience *patience)
 /* Lets the last bytes arrive, until the peer closes, too. */
 static void drain(struct conn *conn, int64_t until)
 {
-    while (net_now() < until)
+    while (net_now() < until && !outbox_state(&conn->out).hurried)
         if (net_wait(conn->out.stream.fd, POLLIN, until) && !discard(conn))
             return;
 }

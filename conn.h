@@ -108,7 +108,7 @@ void conn_close(struct conn *conn, int code, const char *why);
 
 /* Ends the connection properly: sends what is left, waits for the peer's Close frame, then FIN, then
  * for its end; CONN_CLOSE_MS in all. A response may take up to CONN_RESPONSE_MS, while the peer goes
- * on taking it. conn_fini is due after it. */
+ * on taking it. outbox_hurry ends it at once. conn_fini is due after it. */
 void conn_finish(struct conn *conn);
 
 #endif

@@ -71,8 +71,6 @@ static void log_end(const struct client *client)
     const char *why = client->conn.why ? client->conn.why : client->end_why;
     if (client->member.replaced)
         why = "taken over by a newer connection";
-    if (client->entry.gave_way)
-        why = "gave way to a newcomer";
     if (out->too_slow)
         log_event(LOG_LEVEL_WARN, "too_slow", "client=%llu behind_bytes=%zu limit_bytes=%zu",
                   number, out->lag, out->lag_limit);
@@ -92,9 +90,10 @@ static void end(struct client *client)
         client_say_error(client, "too_fast", client->end_why, NULL);
     if (client->end_code)
         conn_close(&client->conn, client->end_code, client->end_why);
-    register_delist(&client->entry); /* nobody else writes to the stream while it ends */
-    if (client->entry.gave_way)
-        client->conn.cut = true; /* its place is needed now */
+    if (register_ending(&client->entry)) { /* nobody else writes to the stream from here on */
+        client->conn.cut = true;           /* its place is needed now */
+        client->conn.why = "gave way to a newcomer";
+    }
     if (!client->joined)
         client->conn.ended = true; /* a newcomer's place is not kept for its farewell */
     log_end(client);

@@ -540,6 +540,14 @@ void outbox_close(struct outbox *out, int code, const char *reason)
     pthread_mutex_unlock(&out->lock);
 }
 
+void outbox_hurry(struct outbox *out)
+{
+    pthread_mutex_lock(&out->lock);
+    out->hurried = true;
+    wake(out);
+    pthread_mutex_unlock(&out->lock);
+}
+
 void outbox_wake(struct outbox *out)
 {
     pthread_mutex_lock(&out->lock);
@@ -555,7 +563,8 @@ struct outbox_state outbox_state(struct outbox *out)
                                  .unsent = item ? item->frame->len - item->sent : 0,
                                  .closing = out->closing,
                                  .too_slow = out->too_slow,
-                                 .broken = out->stream.broken};
+                                 .broken = out->stream.broken,
+                                 .hurried = out->hurried};
     pthread_mutex_unlock(&out->lock);
     return state;
 }

@@ -75,6 +75,7 @@ struct outbox {
     bool closing;          /* [w] a Close frame is queued or sent: nothing comes after it */
     bool too_slow;         /* [w] closed for being behind; `lag` says how far */
     size_t lag, lag_limit; /* [w] bytes behind, or waiting, and how many were allowed */
+    bool hurried;          /* [w] its place is needed: the owner drops what is left to send */
 };
 
 /* Readies an outbox that the calling thread owns. */
@@ -124,6 +125,9 @@ bool outbox_open(struct outbox *out, struct frame *head);
  * the owner is told to end it. */
 void outbox_close(struct outbox *out, int code, const char *reason);
 
+/* Has the owner, which is ending the connection, drop what is left to be sent. Any thread. */
+void outbox_hurry(struct outbox *out);
+
 /* Wakes the owner, if there is one, to see what has changed. */
 void outbox_wake(struct outbox *out);
 
@@ -134,6 +138,7 @@ struct outbox_state {
     bool closing;  /* a Close frame was queued or sent */
     bool too_slow; /* closed for being behind: `lag` says how far */
     bool broken;   /* the stream failed: nothing more can be sent */
+    bool hurried;  /* its place is needed */
 };
 struct outbox_state outbox_state(struct outbox *out);
 

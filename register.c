@@ -26,6 +26,7 @@ struct visitor {
 /* Connections, in the order in which they came. */
 struct register_list {
     struct register_entry *first, *last;
+    int count;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -34,7 +35,6 @@ static pthread_cond_t given;                   /* a place was given back */
 static struct register_list newcomers, others; /* [r] who may be told to give way, and who not */
 static void *visitors;                         /* [r] a tree (search.h) */
 static int places, spare_places;               /* [r] taken */
-static int newcomer_places;                    /* [r] of the places */
 static uint64_t last_number;                   /* [r] */
 static bool stopping;                          /* [r] nobody is welcome any more */
 static bool cutting;                           /* [r] and nobody is told so any more */
@@ -65,6 +65,7 @@ static void append(struct register_list *list, struct register_entry *entry)
     entry->previous = list->last;
     *(list->last ? &list->last->next : &list->first) = entry;
     list->last = entry;
+    list->count++;
 }
 
 static void take_out(struct register_entry *entry)
@@ -72,14 +73,13 @@ static void take_out(struct register_entry *entry)
     struct register_list *list = entry->in;
     *(entry->previous ? &entry->previous->next : &list->first) = entry->next;
     *(entry->next ? &entry->next->previous : &list->last) = entry->previous;
+    list->count--;
     entry->in = NULL;
 }
 
 /* It is a newcomer no more: it has joined, or gives way. */
 static void settle(struct register_entry *entry)
 {
-    newcomer_places -= entry->newcomer;
-    entry->newcomer = false;
     take_out(entry);
     append(&others, entry);
 }
@@ -146,7 +146,10 @@ static void uncount_visit(struct register_entry *entry)
 
 static void tell_to_give_way(struct register_entry *entry)
 {
-    outbox_close(entry->out, WS_CODE_TRY_LATER, "too many are on their way in");
+    if (entry->ending)
+        outbox_hurry(entry->out);
+    else
+        outbox_close(entry->out, WS_CODE_TRY_LATER, "too many are on their way in");
 }
 
 static int newcomers_max(void)
@@ -155,20 +158,16 @@ static int newcomers_max(void)
     return share > REGISTER_NEWCOMERS_LEAST ? share : REGISTER_NEWCOMERS_LEAST;
 }
 
-/* Sees to it that there is a place for one more newcomer. Returns false when there is none: all those
- * before it are just being answered, and cannot be stopped. */
-static bool make_way(void)
+/* Sees to it that there is a place for one more newcomer. */
+static void make_way(void)
 {
     struct register_entry *oldest = newcomers.first;
-    if (newcomer_places < newcomers_max())
-        return true;
-    if (!oldest)
-        return false;
+    if (newcomers.count < newcomers_max())
+        return;
     oldest->gave_way = true;
     settle(oldest);
     if (oldest->out)
         tell_to_give_way(oldest);
-    return true;
 }
 
 static void refuse(struct register_entry *entry, int status, const char *why)
@@ -186,8 +185,8 @@ static void judge(struct register_entry *entry, bool over)
         refuse(entry, 503, "the server is full");
     else if (over)
         refuse(entry, 429, TOO_MANY);
-    else if (!make_way())
-        refuse(entry, 503, "too many are on their way in");
+    else
+        make_way();
     entry->spare = entry->refusal;
 }
 
@@ -202,9 +201,7 @@ static bool take_locked(struct register_entry *entry)
         return false;
     }
     *(entry->spare ? &spare_places : &places) += 1;
-    entry->newcomer = !entry->spare;
-    newcomer_places += entry->newcomer;
-    append(entry->newcomer ? &newcomers : &others, entry);
+    append(entry->spare ? &others : &newcomers, entry);
     entry->number = ++last_number;
     metrics_add(METRIC_CONNECTIONS, 1);
     return true;
@@ -243,7 +240,6 @@ void register_give(struct register_entry *entry)
     pthread_mutex_lock(&lock);
     uncount_visit(entry);
     *(entry->spare ? &spare_places : &places) -= 1;
-    newcomer_places -= entry->newcomer;
     metrics_add(METRIC_CONNECTIONS, -1);
     pthread_cond_signal(&given);
     pthread_mutex_unlock(&lock);
@@ -251,10 +247,11 @@ void register_give(struct register_entry *entry)
 
 /* ---- From beginning to end ---- */
 
-/* Who is being refused is told so by its answer; it has until register_cut. */
+/* Who is being refused is told so by its answer; it has until register_cut. Who is ending already has
+ * heard enough. */
 static void tell_stop(struct register_entry *entry)
 {
-    if (!entry->refusal || cutting)
+    if (!entry->ending && (!entry->refusal || cutting))
         outbox_close(entry->out, WS_CODE_GOING_AWAY, "the server is shutting down");
 }
 
@@ -286,6 +283,15 @@ void register_enlist(struct register_entry *entry, struct outbox *out)
     else if (stopping)
         tell_stop(entry);
     pthread_mutex_unlock(&lock);
+}
+
+bool register_ending(struct register_entry *entry)
+{
+    pthread_mutex_lock(&lock);
+    bool gave_way = entry->gave_way;
+    entry->ending = true;
+    pthread_mutex_unlock(&lock);
+    return gave_way;
 }
 
 void register_delist(struct register_entry *entry)

@@ -4,9 +4,9 @@
  * joined yet, and whom to tell when the server stops.
  *
  * Newcomers have a share of the places, so that strangers cannot take those of members. When it is
- * taken, the oldest of them gives way. Were the next one refused instead, some hundred connections
- * that never say anything would keep everybody out; who means it comes in within a moment, and is
- * never the oldest for long.
+ * taken, the oldest of them gives way, also one that is just being answered. Were the next one refused
+ * instead, some hundred connections that never say anything, or never take what they asked for, would
+ * keep everybody out; who means it comes in within a moment, and is never the oldest for long.
  *
  * One lock, outside of those in room.h; only write locks are taken while it is held.
  */
@@ -30,8 +30,8 @@ enum {
 struct register_entry {
     struct register_entry *next, *previous; /* [r] */
     struct register_list *in;               /* [r] from take to delist */
-    bool newcomer;                          /* [r] it counts among those that have not joined */
-    bool gave_way;                          /* [r] until delist; then [t]: it is to end at once */
+    bool gave_way;                          /* [r] it is to end at once */
+    bool ending;                            /* [r] its thread says its last words */
     struct sockaddr_storage peer;           /* [I] once the request was read (register_move) */
     struct outbox *out;                     /* [I] borrowed, from enlist to delist */
     uint64_t number;                        /* [I] names the connection in the log */
@@ -69,8 +69,11 @@ void register_give(struct register_entry *entry);
  * the server stops. */
 void register_enlist(struct register_entry *entry, struct outbox *out);
 
-/* Ends that; entry->gave_way says how it went. Due before the place is given back, also for one that
- * was not enlisted; may be called again. */
+/* Nothing more is written to the connection but by its own thread, which is ending it. If it has to give
+ * way, that is now hurried (outbox_hurry). Returns whether it was told to give way before. */
+bool register_ending(struct register_entry *entry);
+
+/* It is told nothing more. Due before the place is given back, also for one that was not enlisted. */
 void register_delist(struct register_entry *entry);
 
 /* Wakes the threads of all connections, so that they see what has changed. */

@@ -82,6 +82,24 @@ def test_strangers_who_say_nothing_keep_nobody_out(serve, tls):
                 assert time.monotonic() - begin < SCALE
 
 
+ASKED = {"page": request("/app.js", {"Host": "127.0.0.1"}), "refusal": b"NONSENSE\r\n\r\n"}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+def test_strangers_who_take_no_answer_keep_nobody_out(serve, tls, ask):
+    """They read nothing, or do not hang up after it: their places are needed before their time is up."""
+    server = serve(SSL=tls, max_clients=100)
+    with steady(server), contextlib.ExitStack() as stack:
+        for _ in range(3):
+            for _ in range(25):
+                raw = stack.enter_context(Raw(server, receive_buffer=2048))
+                raw.send(ask)
+            begin = time.monotonic()
+            with Raw(server) as good:
+                good.join("good")
+                assert time.monotonic() - begin < SCALE
+
+
 def answer(server, address="127.0.0.1"):
     """The status that one more is answered with who comes from that address."""
     with socket.socket() as client:
