@@ -334,6 +334,14 @@ static int64_t rest(struct conn *conn)
     return INT64_MAX;
 }
 
+/* When the connection ends at the latest, now that it is being closed. */
+static int64_t close_end(struct conn *conn)
+{
+    if (!conn->close_until)
+        conn->close_until = net_now() + CONN_CLOSE_MS;
+    return conn->close_until;
+}
+
 int conn_wait(struct conn *conn, int64_t until)
 {
     int64_t look = check_silence(conn); /* first: its ping may be what blocks the outbox */
@@ -344,7 +352,7 @@ int conn_wait(struct conn *conn, int64_t until)
         return over(conn, "too slow");
     if (state.broken)
         return over(conn, "connection lost");
-    if (state.closing && !state.events)
+    if (state.closing && (!state.events || net_now() >= close_end(conn)))
         return over(conn, "closed by the server");
 
     bool listening = !over_rate(conn) && !state.closing;
@@ -353,8 +361,8 @@ int conn_wait(struct conn *conn, int64_t until)
         return -1;
     if (more && !state.events)
         return read_some(conn);
-    if (!listening && !state.closing)
-        look = earlier(look, conn->unread_until);
+    if (!listening)
+        look = earlier(look, state.closing ? close_end(conn) : conn->unread_until);
     ws_rest(&conn->reader);
     look = earlier(earlier(look, conn->frame_until), rest(conn));
 
@@ -486,8 +494,8 @@ static void drain(struct conn *conn, int64_t until)
 void conn_finish(struct conn *conn)
 {
     struct net_stream *stream = &conn->out.stream;
-    int64_t now = net_now(), until = now + CONN_CLOSE_MS;
-    struct patience patience = {.end = now + CONN_RESPONSE_MS, .left = SIZE_MAX};
+    int64_t until = close_end(conn);
+    struct patience patience = {.end = net_now() + CONN_RESPONSE_MS, .left = SIZE_MAX};
     if (!conn->cut && conn->upgraded)
         close_handshake(conn, until);
     else if (!conn->cut)

@@ -56,6 +56,7 @@ struct conn {
     uint64_t frame;       /* ws_unfinished, as it was when we looked last */
     int64_t frame_until;  /* when that one must be whole; INT64_MAX: none has begun */
     int64_t heard;        /* when bytes came last */
+    int64_t close_until;  /* since a Close frame was queued: when it ends, however; 0: none was */
     bool pinged;          /* since then */
     bool resting;         /* since then, too: it has given back what it can do without */
     bool upgraded;        /* it is a WebSocket now */

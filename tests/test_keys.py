@@ -22,6 +22,7 @@ from helpers import (
     TEXT,
     Peer,
     Raw,
+    descriptors_of,
     greeted,
     join,
     join_as,
@@ -306,14 +307,14 @@ def join_and_read_no_more(server, person):
 async def test_a_ghost_that_reads_again(serve, tls):
     """It finds the room as it was, up to some message, and then that it was taken over: what was
     said since, and has overwritten the room's buffer, is none of its business."""
-    server = serve(SSL=tls, room_buffer_bytes=16 << 20, **NO_LIMITS)
+    server = serve(SSL=tls, room_buffer_bytes=4 << 20, **NO_LIMITS)
     ana, bob = Person("ana"), await join(server, "bob")
     with join_and_read_no_more(server, ana) as ghost:
-        for _ in range(100):
+        for _ in range(30):
             await bob.ask("Broadcast", text="x" * 60000)
         new = await join_as(server, ana.again())
         await new.close()
-        for _ in range(300):
+        for _ in range(80):
             await bob.ask("Broadcast", text="y" * 60000)
         opcode, payload = ghost.next_frame()
         heard = []
@@ -323,7 +324,20 @@ async def test_a_ghost_that_reads_again(serve, tls):
         assert opcode == CLOSE and int.from_bytes(payload[:2], "big") == 4001
     told = [message for message in heard if message["msgType"] == "Broadcast"]
     assert [message["Id"] for message in told] == list(range(1, len(told) + 1))
-    assert len(told) < 100 and {message["text"] for message in told} == {"x" * 60000}
+    assert len(told) < 30 and {message["text"] for message in told} == {"x" * 60000}
+
+
+@scenario
+async def test_a_ghost_that_never_reads_again_is_gone_in_time(serve, tls):
+    """It does not keep a place until somebody notices that it is silent."""
+    server = serve(SSL=tls, ping_interval_seconds=3600, **NO_LIMITS)
+    ana, bob = Person("ana"), await join(server, "bob")
+    with join_and_read_no_more(server, ana):
+        for _ in range(10):
+            await bob.ask("Broadcast", text="x" * 60000)
+        before = descriptors_of(server.pid)
+        await join_as(server, ana.again())
+        wait_until(lambda: descriptors_of(server.pid) == before, "the ghost to be gone")
 
 
 @scenario
