@@ -389,7 +389,8 @@ struct net_tls *net_tls_server(const char *cert_path, const char *key_path, char
         SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     if (ctx && SSL_CTX_set_cipher_list(ctx, tls12) == 1 &&
         SSL_CTX_use_certificate_chain_file(ctx, cert_path) == 1 &&
-        SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) == 1)
+        SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) == 1 &&
+        SSL_CTX_check_private_key(ctx) == 1) /* a key of another kind is taken beside it */
         return (struct net_tls *)ctx;
     snprintf(error, NET_ERROR_MAX, "%s", tls_reason());
     SSL_CTX_free(ctx);

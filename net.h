@@ -116,7 +116,7 @@ void net_address(const struct sockaddr_storage *address, char text[NET_ADDRESS_M
 /* ---- TLS ---- */
 
 /* Rules of the server: TLS 1.2 and up, no tickets, no renegotiation. Returns NULL with a text in
- * `error` (NET_ERROR_MAX) when the files cannot be used. Freed with net_tls_free. */
+ * `error` (NET_ERROR_MAX) when the files cannot be used, or are no pair. Freed with net_tls_free. */
 struct net_tls *net_tls_server(const char *cert_path, const char *key_path, char *error);
 
 /* Rules of a client that does not check certificates: for tests and measurements. */

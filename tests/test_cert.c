@@ -5,6 +5,7 @@
  * Each test works in an empty folder of its own, with a config.json that names a.crt and a.key.
  */
 #include "../cert.h"
+#include "../net.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -1104,6 +1105,28 @@ static void test_a_key_of_another_certificate(void **state)
     expect_no_match(EVP_EC_gen("P-256"));
 }
 
+/* They are looked at before; but they may be replaced in between, one after the other. */
+static void expect_no_tls(EVP_PKEY *key)
+{
+    char why[NET_ERROR_MAX] = "";
+    assert_non_null(key);
+    bring_good_pair();
+    struct net_tls *tls = net_tls_server("a.crt", "a.key", why);
+    assert_non_null(tls);
+    net_tls_free(tls);
+    write_key("a.key", key, NULL);
+    assert_null(net_tls_server("a.crt", "a.key", why));
+    assert_string_not_equal(why, "");
+    EVP_PKEY_free(key);
+}
+
+static void test_tls_takes_no_key_of_another_certificate(void **state)
+{
+    (void)state;
+    expect_no_tls(EVP_RSA_gen(2048));
+    expect_no_tls(EVP_EC_gen("P-256"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter_folder, leave_folder)
 
 int main(void)
@@ -1159,6 +1182,7 @@ int main(void)
         TEST(test_a_certificate_that_has_expired),
         TEST(test_a_certificate_that_is_not_valid_yet),
         TEST(test_a_key_of_another_certificate),
+        TEST(test_tls_takes_no_key_of_another_certificate),
     };
     return cmocka_run_group_tests_name("cert", tests, NULL, NULL);
 }
