@@ -4,13 +4,17 @@
 # /etc/ragnarok, what the first start makes in /var/lib/ragnarok (a volume, to keep it).
 #
 #   docker build -t ragnarok .
-#   docker run -p 12345:12345 -v ragnarok:/var/lib/ragnarok -v ./config.json:/etc/ragnarok/config.json ragnarok
+#   docker run --rm --entrypoint cat ragnarok /etc/ragnarok/config.json >room.json     # and set a password
+#   docker run -p 12345:12345 --hostname "$(hostname)" -v ragnarok:/var/lib/ragnarok \
+#       -v ./room.json:/etc/ragnarok/config.json ragnarok
 #
-# In the settings server_ip must be "0.0.0.0": loopback is the container's own.
+# The settings differ from the sample: server_ip is "0.0.0.0", for loopback is the container's own, and
+# the certificate is in the volume. It names the machine (--hostname), not the addresses outside of the
+# container; with --network host in place of -p it names these, too.
 
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev make pkg-config python3 \
+    && apt-get install -y --no-install-recommends gcc libc6-dev make pkg-config \
         libssl-dev libcjson-dev libutf8proc-dev libqrencode-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
