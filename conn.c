@@ -70,7 +70,7 @@ static ssize_t read_once(struct conn *conn)
         return n > 0 ? n : 0;
     conn->ended = true;
     conn->cut = n < 0;
-    return over(conn, n == 0 ? "end of stream" : "connection lost");
+    return over(conn, n == 0 ? "connection ended" : "connection lost");
 }
 
 /* Reads what is there: what came in one burst, in several TLS records perhaps, is heard in one. A

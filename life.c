@@ -18,6 +18,7 @@
 #include "join.h"
 #include "log.h"
 #include "metrics.h"
+#include "register.h"
 #include "thread.h"
 
 /* From joining to the last message: pumps when nothing more is there to be read. */
@@ -69,6 +70,8 @@ static void log_end(const struct client *client)
     const struct outbox *out = &client->conn.out;
     unsigned long long number = client->entry.number;
     const char *why = client->conn.why ? client->conn.why : client->end_why;
+    if (register_stopping())
+        why = "the server is shutting down";
     if (client->member.replaced)
         why = "taken over by a newer connection";
     if (out->too_slow)

@@ -16,10 +16,15 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 static atomic_int level_shown = LOG_LEVEL_INFO; /* [a] */
+static pthread_once_t looked = PTHREAD_ONCE_INIT;
+static bool to_journal; /* [I] since `looked`: whether standard error is systemd's journal */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long lost;    /* [lock] lines that found no room, or were too many */
 static time_t present_second; /* [lock] on the monotonic clock */
@@ -36,11 +41,30 @@ static bool is_shown(enum log_level level)
     return (int)level <= atomic_load_explicit(&level_shown, memory_order_relaxed);
 }
 
+/* systemd.exec(5): JOURNAL_STREAM names the journal by device and inode; what was redirected to
+ * elsewhere is another one. */
+static void look_for_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    char ours[64];
+    struct stat st;
+    if (!stream || fstat(STDERR_FILENO, &st) != 0)
+        return;
+    snprintf(ours, sizeof(ours), "%llu:%llu", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
+    to_journal = strcmp(stream, ours) == 0;
+}
+
+/* The journal has a clock of its own, and wants the level as sd-daemon(3) has it. */
 static size_t write_stamp(char *line, size_t cap, enum log_level level)
 {
     static const char *const words[] = {"error", "warn", "info", "debug"};
+    static const int priorities[] = {3, 4, 6, 7};
     struct timespec now;
     struct tm tm;
+    pthread_once(&looked, look_for_journal);
+    if (to_journal)
+        return (size_t)snprintf(line, cap, "<%d>%s ", priorities[level], words[level]);
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     size_t len = strftime(line, cap, "%Y-%m-%dT%H:%M:%S", &tm);

@@ -21,8 +21,9 @@ enum {
 /* Sets the least important level that is written. */
 void log_set_level(enum log_level level);
 
-/* Writes "2026-01-31T12:00:00.000Z info event key=value ...". `event` names what happened in
- * one word; `format` gives the pairs. Control characters become '?'. errno is kept. */
+/* Writes "2026-01-31T12:00:00.000Z info event key=value ...", or to systemd's journal "<6>info event
+ * key=value ...". `event` names what happened in one word; `format` gives the pairs. Control
+ * characters become '?'. errno is kept. */
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
