@@ -145,7 +145,7 @@ def test_who_does_not_answer_holds_the_end_up_for_5_seconds_at_most(serve):
 
 def test_everyone_leaves_just_as_the_server_ends(serve, tls):
     """Two who end the same connection at the same time do not get into each other's way."""
-    server = serve(SSL=tls)
+    server = serve(SSL=tls, handshake_timeout_seconds=60)
     with contextlib.ExitStack() as stack:
         members = [stack.enter_context(Raw(server)) for _ in range(60)]
         for number, member in enumerate(members):
@@ -291,8 +291,8 @@ def test_handshake_timeout(serve, tls, data):
 
 def test_handshake_timeout_after_tls(serve):
     server = serve(SSL=True, handshake_timeout_seconds=1)
+    begin = time.monotonic()
     with Raw(server) as client:
-        begin = time.monotonic()
         client.read_to_end()
         assert 0.9 < time.monotonic() - begin < 1 + 3 * SCALE
 

@@ -463,6 +463,22 @@ def test_who_comes_while_it_drains_is_told_so(serve):
     assert "cut_off=0" in server.log()
 
 
+@pytest.mark.parametrize("polite", [True, False], ids=["answers", "hangs-up"])
+def test_the_log_says_that_it_was_the_server_who_left(serve, polite):
+    server = serve()
+    with Raw(server) as ana:
+        ana.join("ana")
+        server.signal(signal.SIGTERM)
+        assert ana.close_code() == 1001
+        if polite:
+            ana.send(frame(CLOSE, struct.pack("!H", 1001)))
+            ana.read_to_end()
+    server.wait_end()
+    assert [line.split(" ", 2)[2] for line in lines(server, "left")] == [
+        'left client=1 why="the server is shutting down"'
+    ]
+
+
 def test_a_terminal_that_is_gone_ends_it(serve):
     ours, theirs = os.openpty()
 
@@ -546,6 +562,25 @@ def test_what_is_no_listening_socket_is_refused(serve, monkeypatch):
             serve(**passing_on(monkeypatch, idle))
 
 
+def test_the_journal_is_told_levels_and_has_a_clock(tmp_path):
+    def plug():
+        stream = os.fstat(2)
+        os.environ["JOURNAL_STREAM"] = f"{stream.st_dev}:{stream.st_ino}"
+
+    server = Server(tmp_path, preexec_fn=plug)
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: "\n<6>info reloaded " in server.log(), "a line in the journal")
+    server.config.write_text("nonsense")
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: "\n<3>error reload_failed " in server.log(), "an error in the journal")
+    server.finish()
+
+
+def test_a_log_that_is_not_the_journal_has_times(serve, monkeypatch):
+    monkeypatch.setenv("JOURNAL_STREAM", "1:1")
+    assert lines(serve(), "started")
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_the_unit_is_well_fenced_in(tmp_path):
     """An exposure level of 1.5 or less; and systemd understands every line of the units."""
@@ -583,7 +618,9 @@ def test_installing_and_taking_away_again(tmp_path):
     where = [f"DESTDIR={tmp_path}", "PREFIX=/opt/rag"]
     make("install", *where)
     units = tmp_path / "opt/rag/lib/systemd/system"
-    assert "ExecStart=/opt/rag/bin/ragnarok " in (units / "ragnarok.service").read_text()
+    unit = (units / "ragnarok.service").read_text()
+    assert "ExecStart=/opt/rag/bin/ragnarok " in unit
+    assert "ExecReload=/opt/rag/bin/ragnarok --check-config " in unit
     config = tmp_path / "etc/ragnarok/config.json"
     assert config.stat().st_mode & 0o777 == 0o640
     assert json.loads(config.read_text())["SSL_Key"] == "/var/lib/ragnarok/self-signed.pem"
