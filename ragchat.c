@@ -76,11 +76,12 @@ static void take_signals(void)
     sigprocmask(SIG_BLOCK, &blocked, &while_waiting);
 }
 
-/* Asks a question that a signal can end. */
+/* Asks a question that a signal can end; but not that of a window which is resized. */
 static int ask(const char *question, bool echo, char *answer)
 {
-    sigset_t blocked;
-    sigprocmask(SIG_SETMASK, &while_waiting, &blocked);
+    sigset_t meanwhile = while_waiting, blocked;
+    sigaddset(&meanwhile, SIGWINCH);
+    sigprocmask(SIG_SETMASK, &meanwhile, &blocked);
     int result = asked_to_end ? -1 : screen_ask(question, echo, answer);
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     return result;

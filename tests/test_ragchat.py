@@ -260,6 +260,14 @@ def test_the_password_is_asked_for_without_echo(serve, homes):
     assert PASSWORD not in ana.raw.decode() and b"not the one" not in ana.raw
 
 
+def test_a_window_that_is_resized_is_no_answer(serve, homes):
+    ana = Terminal(serve(), "ana", homes("ana"), RAGNAROK_PASSWORD=None)
+    ana.wait("Password:")
+    ana.resize(100)
+    ana.say(PASSWORD)
+    ana.wait("1 here")
+
+
 def test_coming_back_after_the_server_was_restarted(serve, terminal, tmp_path):
     server = serve()
     ana = terminal(server, "ana")
