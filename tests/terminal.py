@@ -59,14 +59,18 @@ class Terminal:
         self.raw, self.status = b"", None
         command = [*wrap, *RAGCHAT, "-n", name, *options, url or server.url()]
         self.pid, self.fd = pty.fork()
-        if self.pid == 0:
+        if self.pid == 0:  # the window is there before who looks at it
+            self.measure(pty.STDOUT_FILENO, columns)
             os.execvpe(command[0], command, environment(folder, **changes))
-        self.resize(columns)
         Terminal.opened.append(self)
+
+    @staticmethod
+    def measure(fd, columns):
+        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
 
     def resize(self, columns):
         """As when the window is drawn larger or smaller: the system sends SIGWINCH."""
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+        self.measure(self.fd, columns)
         self.screen.resize(ROWS, columns)
 
     def pump(self):
@@ -96,8 +100,13 @@ class Terminal:
         except AssertionError as failure:
             raise AssertionError(f"{failure}; the screen:\n{self.text()}") from None
 
-    def wait(self, pattern):
-        return self.wait_for(lambda: re.search(pattern, self.text()), f"{pattern!r}")
+    def wait(self, pattern, times=1):
+        """Waits until it stands there so often; what is on the screen already counts, too."""
+
+        def look():
+            return len(re.findall(pattern, self.text())) >= times
+
+        self.wait_for(look, f"{pattern!r}, {times} times")
 
     def row(self):
         """The row of the line that is typed."""

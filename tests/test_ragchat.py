@@ -27,6 +27,7 @@ def test_what_is_typed_is_said(serve, terminal):
 def test_a_message_that_arrives_does_not_tear_the_line(serve, terminal):
     server = serve()
     ana, bob = terminal(server, "ana"), terminal(server, "bob")
+    ana.wait("bob came")
     ana.type("half a sent")
     ana.wait_row("> half a sent")
     bob.say("I interrupt")
@@ -220,7 +221,9 @@ def test_commands(serve, terminal):
     ana.wait("it goes like this: /msg NAME TEXT")
     ana.say("//slashed")
     ana.wait("ana: /slashed")
-    ana.type("draft\x03")
+    ana.type("draft")
+    ana.wait_row("> draft")
+    ana.type("\x03")
     ana.wait_row(">")
     ana.type("\x04")
     assert ana.end() == 0
@@ -255,6 +258,7 @@ def test_the_password_is_asked_for_without_echo(serve, homes):
     ana.wait("Password:")
     ana.say("not the one")
     ana.wait("that is not the password")
+    ana.wait("Password:", times=2)  # what is typed before it asks is thrown away
     ana.say(PASSWORD)
     ana.wait("1 here")
     assert PASSWORD not in ana.raw.decode() and b"not the one" not in ana.raw

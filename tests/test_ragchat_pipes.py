@@ -137,11 +137,18 @@ def test_nobody_answers(home):
     assert status == CONNECT and "Connection refused" in err
 
 
+def answer_as_mail(listener):
+    """Says what no chatroom says, and waits until whoever asked has gone."""
+    with listener.accept()[0] as client:
+        client.sendall(b"220 mail\r\n")
+        with contextlib.suppress(ConnectionError):
+            while client.recv(4096):
+                pass
+
+
 def test_what_answers_is_no_chatroom(home):
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        threading.Thread(target=lambda: other.accept()[0].sendall(b"220 mail\r\n")).start()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        threading.Thread(target=answer_as_mail, args=(other,), daemon=True).start()
         url = f"ws://127.0.0.1:{other.getsockname()[1]}/"
         status, _, err = run(None, "cron", home, text="x\n", url=url)
     assert status == CONNECT and "does not speak HTTP" in err
@@ -244,7 +251,7 @@ def test_json_for_scripts_holds_nothing_that_a_terminal_obeys(serve, homes):
     async def talk():
         ana = await join(server, "ana")
         await ana.presence("ana", "ear")
-        await ana.send("Broadcast", text="\x9b31m\u202e\x7f\U000e0001")
+        await ana.ask("Broadcast", text="\x9b31m\u202e\x7f\U000e0001")
 
     talk()
     out, _ = ear.communicate(timeout=PATIENCE)

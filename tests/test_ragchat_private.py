@@ -137,6 +137,7 @@ def test_a_changed_key(serve, terminal, verified):
     ana, bob = terminal(server, "ana"), Person("bob")
     other = Person("bob")
     number = sealing.safety_number
+    compared = ", and you had COMPARED that one" if verified else ""
 
     async def first(peer, keys):
         await peer.send("PrivateMessage", **bob.seal("ana", keys, 1, "it is me"))
@@ -152,8 +153,7 @@ def test_a_changed_key(serve, terminal, verified):
     async def second(peer, keys):
         await peer.send("PrivateMessage", **other.seal("ana", keys, 1, "me again"))
         await answered(peer, "key_changed")
-        ana.wait("bob has another key than before")
-        assert ("you had COMPARED" in ana.text()) == verified
+        ana.wait(rf"bob has another key than before{compared}\. It may")
         assert "me again" not in ana.text()
         ana.say("/msg bob who is it?")
         ana.wait("not sent to bob.*the key has changed")
@@ -232,14 +232,14 @@ def test_a_friend_who_reconnects(serve, terminal, homes):
     """A new session key, the same identity: nothing has to be accepted."""
     server = serve()
     ana, bob = terminal(server, "ana"), Person("bob")
-    for session in (bob, Person("bob", identity=bob.identity)):
+    for number, session in enumerate((bob, Person("bob", identity=bob.identity)), 1):
 
         async def check(peer, keys):
             ana.say("/msg bob hello")
             assert session.open(await peer.message()) == "hello"
             await peer.send("PrivateMessage", **session.seal("ana", keys, 1, "hi there"))
-            ana.wait("hi there")
+            ana.wait("hi there", times=number)
 
         correspond(server, ana, session, check)
-        ana.wait("bob left")
+        ana.wait("bob left", times=number)
     assert ana.text().count("hi there") == 2 and "another key" not in ana.text()
