@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the end-to-end tests; helpers.py says what a test has at hand."""
+import contextlib
 import os
 
 import pytest
 
 from browser import Browser
-from helpers import Server
+from helpers import Server, held_port
 from person import House
 from terminal import Terminal
 
@@ -15,15 +16,23 @@ os.environ.pop("SUDO_UID", None)  # the server refuses sudo; tests of that set i
 @pytest.fixture
 def serve(tmp_path):
     """Starts a server with changed settings; at the end each is stopped and held to account."""
-    servers = []
+    servers, ports = [], contextlib.ExitStack()
 
     def start(**changes):
         folder = tmp_path / f"server-{len(servers)}"
         folder.mkdir()
+        if not {"server_ip", "server_port"} & changes.keys():
+            changes["server_port"] = ports.enter_context(held_port())
         servers.append(Server(folder, **changes))
         return servers[-1]
 
-    yield start
+    with ports:
+        yield start
+        finish_all(servers)
+
+
+def finish_all(servers):
+    """Ends them all, and says what was wrong with the first that was at fault."""
     failures = []
     for server in servers:
         try:

@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = shlex.split(os.environ.get("RAGNAROK", str(ROOT / "ragnarok")))
 SCALE = float(os.environ.get("TEST_TIME_SCALE", "1"))
 PATIENCE = 10 * SCALE
+LATE = 5 * SCALE  # what a busy machine may add to a limit of time
 
 V2 = "ragnarok.v2"
 PASSWORD = "open-sesame-4711"
@@ -73,12 +74,33 @@ def wait_until(condition, what, patience=PATIENCE):
         time.sleep(0.01)
 
 
+def in_time(action, seconds=SCALE):
+    """Whether `action` is done within these seconds in one of three rounds: a moment in which the
+    machine was busy with others is not the server's fault."""
+    for _ in range(3):
+        begin = time.monotonic()
+        action()
+        if time.monotonic() - begin < seconds:
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def held_port():
+    """A port of 127.0.0.1 that goes to nobody who takes any free one, also while its server is started
+    anew: only who names it gets it (with SO_REUSEADDR, as servers have it)."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
 def scenario(test):
     """Makes a test of a coroutine; whoever is still connected at its end is cut off."""
 
     async def whole(*arguments, **fixtures):
         try:
-            await asyncio.wait_for(test(*arguments, **fixtures), 6 * PATIENCE)
+            await asyncio.wait_for(test(*arguments, **fixtures), 12 * PATIENCE)
         finally:
             for peer in Peer.opened:
                 peer.socket.transport.abort()
@@ -580,12 +602,16 @@ def descriptors_of(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def pass_a_word(canaries):
+    text = f"a word {time.monotonic_ns()}"
+    canaries[0].say(text)
+    wait_until(lambda: text in canaries[1].heard, "a word of one canary at the other")
+
+
 def hold_steady(server, canaries, threads, descriptors):
     """The process lives, one canary hears the other, and what the case took is given back."""
     assert server.process.poll() is None, server.log()
-    text = f"a word {time.monotonic_ns()}"
-    canaries[0].say(text)
-    wait_until(lambda: text in canaries[1].heard, "a word of one canary at the other", SCALE)
+    assert in_time(lambda: pass_a_word(canaries)), "a word took longer than a second"
     for what, now, most in (
         ("descriptors", descriptors_of, descriptors),
         ("threads", threads_of, threads + THREADS_KEPT),

@@ -18,17 +18,20 @@ import pytest
 from helpers import (
     BINARY,
     CLOSE,
+    COMMAND,
+    LATE,
     PATIENCE,
     PING,
     PONG,
-    ROOT,
     SCALE,
+    SETTINGS,
     TEXT,
     UPGRADE,
     V2,
     Peer,
     Raw,
     frame,
+    held_port,
     join,
     join_original,
     request,
@@ -112,7 +115,7 @@ def test_who_does_not_read_holds_the_end_up_for_5_seconds_at_most(serve):
         begin = time.monotonic()
         server.signal(signal.SIGTERM)
         assert server.wait_end() == 0
-        assert 2 < time.monotonic() - begin < 5 + 2 * SCALE
+        assert 2 < time.monotonic() - begin < 5 + LATE
 
 
 def test_second_signal_ends_at_once(serve):
@@ -127,7 +130,7 @@ def test_second_signal_ends_at_once(serve):
         assert ana.close_code() == 1001
         server.signal(signal.SIGTERM)
         server.wait_end()
-        assert time.monotonic() - begin < 3 * SCALE
+        assert time.monotonic() - begin < 4 * SCALE
 
 
 def test_who_does_not_answer_holds_the_end_up_for_5_seconds_at_most(serve):
@@ -140,16 +143,23 @@ def test_who_does_not_answer_holds_the_end_up_for_5_seconds_at_most(serve):
         begin = time.monotonic()
         server.signal(signal.SIGTERM)
         assert server.wait_end() == 0
-        assert time.monotonic() - begin < 5 + 2 * SCALE
+        assert time.monotonic() - begin < 5 + LATE
+
+
+def join_all(server, stack, count):
+    """So many members, one after another: none is kept waiting until its time to come in is up."""
+    members = []
+    for number in range(count):
+        members.append(stack.enter_context(Raw(server)))
+        members[-1].join(f"member-{number:02}")
+    return members
 
 
 def test_everyone_leaves_just_as_the_server_ends(serve, tls):
     """Two who end the same connection at the same time do not get into each other's way."""
-    server = serve(SSL=tls, handshake_timeout_seconds=60)
+    server = serve(SSL=tls)
     with contextlib.ExitStack() as stack:
-        members = [stack.enter_context(Raw(server)) for _ in range(60)]
-        for number, member in enumerate(members):
-            member.join(f"member-{number}")
+        members = join_all(server, stack, 60)
         for number, member in enumerate(members):
             if number == 30:
                 server.signal(signal.SIGTERM)
@@ -200,9 +210,9 @@ def test_leaving_in_any_way_is_seen_by_the_others(serve, tls, how):
 def test_silence_is_pinged_and_an_answer_keeps_the_line(serve):
     server = serve(ping_interval_seconds=1)
     with Raw(server) as ana:
+        begin = time.monotonic()
         ana.join("ana")
         pings = []
-        begin = time.monotonic()
         while len(pings) < 3:
             opcode, payload = ana.next_frame()
             if opcode == PING:
@@ -216,22 +226,23 @@ def test_silence_is_pinged_and_an_answer_keeps_the_line(serve):
 def test_silence_without_an_answer_ends_the_line(serve, tls):
     server = serve(SSL=tls, ping_interval_seconds=1)
     with Raw(server) as ana:
-        ana.join("ana")
         begin = time.monotonic()
+        ana.join("ana")
         while (opcode := ana.next_frame()[0]) != PING:
             assert opcode == TEXT
         ana.read_to_end()
-        assert 1 < time.monotonic() - begin < 2 + 3 * SCALE
+        assert 1.99 < time.monotonic() - begin < 2 + LATE
         wait_until(lambda: not connections(server), "the connection's end")
 
 
 def test_who_talks_is_not_pinged(serve):
-    server = serve(ping_interval_seconds=1)
+    interval = int(2 * SCALE)
+    server = serve(ping_interval_seconds=interval)
     with Raw(server) as ana:
         ana.join("ana")
-        for number in range(8):
+        for number in range(10):
             ana.send(broadcast(server, f"keep talking {number}"))
-            time.sleep(0.25)
+            time.sleep(interval / 8)
             while (heard := ana.next_frame())[1].find(b"keep talking") < 0:
                 assert heard[0] == TEXT, "a ping, though nobody was silent"
 
@@ -240,10 +251,10 @@ def test_who_talks_is_not_pinged(serve):
 def test_login_timeout_is_1008(serve, protocol):
     server = serve(login_timeout_seconds=1)
     with Raw(server) as ana:
-        ana.upgrade(protocol=protocol)
         begin = time.monotonic()
+        ana.upgrade(protocol=protocol)
         assert ana.close_code() == 1008
-        assert 0.9 < time.monotonic() - begin < 1 + 3 * SCALE
+        assert 0.99 < time.monotonic() - begin < 1 + LATE
 
 
 def test_login_timeout_is_not_put_off_by_pings(serve):
@@ -253,7 +264,7 @@ def test_login_timeout_is_not_put_off_by_pings(serve):
         begin = time.monotonic()
         ana.socket.settimeout(0.2)
         code = None
-        while code is None and time.monotonic() - begin < 1 + 3 * SCALE:
+        while code is None and time.monotonic() - begin < 1 + LATE:
             ana.send(frame(PING, b""))
             with contextlib.suppress(TimeoutError):
                 code = ana.close_code()
@@ -265,7 +276,7 @@ def trickle(client, data):
     begin = time.monotonic()
     client.socket.settimeout(0.2)
     for byte in data:
-        assert time.monotonic() - begin < 1 + 3 * SCALE, "the server still waits"
+        assert time.monotonic() - begin < 1 + LATE, "the server still waits"
         try:
             client.send(bytes([byte]))
             if not client.socket.recv(4096):
@@ -281,20 +292,21 @@ def trickle(client, data):
 def test_handshake_timeout(serve, tls, data):
     """From accepting to the end of the request head, whatever comes in between."""
     server = serve(SSL=tls, handshake_timeout_seconds=1)
+    begin = time.monotonic()
     with Raw(server, tls=False) as client:
-        begin = time.monotonic()
         trickle(client, b"\x16" if tls and data else data)
         client.socket.settimeout(PATIENCE)
         client.read_to_end()
-        assert 0.9 < time.monotonic() - begin < 1 + 3 * SCALE
+        assert 0.99 < time.monotonic() - begin < 1 + LATE
 
 
 def test_handshake_timeout_after_tls(serve):
-    server = serve(SSL=True, handshake_timeout_seconds=1)
+    limit = int(SCALE)  # which the TLS itself has to keep to
+    server = serve(SSL=True, handshake_timeout_seconds=limit)
     begin = time.monotonic()
     with Raw(server) as client:
         client.read_to_end()
-        assert 0.9 < time.monotonic() - begin < 1 + 3 * SCALE
+        assert limit - 0.01 < time.monotonic() - begin < limit + LATE
 
 
 # ---- Rates ---------------------------------------------------------------------------------------
@@ -317,16 +329,16 @@ def paced(server, texts, at_least):
 
 
 def test_message_rate_slows_down_and_loses_nothing(serve):
-    """20 a second with a burst of 40: 60 take a second."""
+    """20 a second with a burst of 40: 80 take two seconds."""
     server = serve(max_messages_per_second=20, max_bytes_per_second=0)
-    paced(server, [f"message {number}" for number in range(60)], at_least=0.8)
+    paced(server, [f"message {number}" for number in range(80)], at_least=1.8)
 
 
 def test_byte_rate_slows_down_and_loses_nothing(serve):
-    """10,000 bytes a second with a burst of 40,000: 50,000 take a second."""
+    """10,000 bytes a second with a burst of 40,000: 60,000 take two seconds."""
     server = serve(max_messages_per_second=0, max_bytes_per_second=10000)
-    texts = [f"{number:02d}" + "." * 1000 for number in range(50)]
-    paced(server, texts, at_least=0.8)
+    texts = [f"{number:02d}" + "." * 1000 for number in range(60)]
+    paced(server, texts, at_least=1.8)
 
 
 def test_no_rate_limit(serve):
@@ -363,9 +375,7 @@ def status_of(server):
 def full_then_free(server, room):
     """`room` connections are welcome, one more gets 503, and a place that is left is free again."""
     with contextlib.ExitStack() as stack:
-        members = [stack.enter_context(Raw(server)) for _ in range(room)]
-        for number, member in enumerate(members):
-            member.join(f"member-{number}")
+        members = join_all(server, stack, room)
         assert status_of(server) == 503
         assert status_of(server) == 503
         members[0].send(frame(CLOSE, b"\x03\xe8"))
@@ -444,6 +454,7 @@ def test_no_descriptors_left(serve):
                 await asyncio.sleep(0.05)
             assert cpu_seconds(server) - spent < 0.5, "it spins"
         await ana.close()
+        wait_until(lambda: connections(server) == 1, "all but bob to be gone")
         await join(server, "cleo")
         await bob.presence("bob", "cleo")
 
@@ -508,6 +519,7 @@ def test_broken_tls_record_ends_that_connection_only(serve):
         ana = await join(server, "ana")
         with Raw(server) as bob:
             bob.join("bob")
+            await ana.presence("ana", "bob")
             raw = socket.socket(fileno=os.dup(bob.socket.fileno()))
             raw.sendall(b"\x17\x03\x03\x00\x20" + b"\xff" * 32)  # a record that does not decrypt
             raw.close()
@@ -558,9 +570,7 @@ def test_a_list_that_a_leaver_owes_does_not_wait_for_its_farewell(serve):
     """Two of 60 leave at once; neither answers the Close frame, the second one owes the list."""
     server = serve()
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(Raw(server)) for _ in range(60)]
-        for number, peer in enumerate(peers):
-            peer.join(f"user-{number:02}")
+        peers = join_all(server, stack, 60)
         watcher, *leavers = peers[:3]
         users = 0
         while users != 60:
@@ -573,50 +583,34 @@ def test_a_list_that_a_leaver_owes_does_not_wait_for_its_farewell(serve):
         assert time.monotonic() - started < 4 * SCALE, "less than a close handshake takes"
 
 
-def test_without_standard_streams_nobody_gets_the_log(serve, tmp_path):
+def test_without_standard_streams_nobody_gets_the_log(tmp_path):
     """Sockets must not get the numbers 0 to 2."""
-    port_file = tmp_path / "config.json"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    port_file.write_text(
-        json.dumps(
-            {
-                "SSL": False,
-                "server_ip": "127.0.0.1",
-                "server_port": port,
-                "server_name": "Ks",
-                "server_password": "",
-                "log_level": "debug",
-            }
-        ),
-        encoding="utf-8",
-    )
-    process = subprocess.Popen(
-        [
-            "sh",
-            "-c",
-            'exec "$0" -c "$1" <&- >&- 2>&-',
-            os.environ.get("RAGNAROK", str(ROOT / "ragnarok")),
-            str(port_file),
+    config = tmp_path / "config.json"
+    bare = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    with held_port() as port:
+        config.write_text(json.dumps({**SETTINGS, "server_port": port, "log_level": "debug"}))
+        process = subprocess.Popen([*bare, *COMMAND, "-c", str(config)])
+        try:
+            wait_until(lambda: can_connect(port), "the server to listen")
+            listen_for_the_log(process, port)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def listen_for_the_log(process, port):
+    """One of four connections is answered; the others hear of it and of the end nothing."""
+    with contextlib.ExitStack() as stack:
+        *others, last = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+            for _ in range(4)
         ]
-    )
-    try:
-        wait_until(lambda: can_connect(port), "the server to listen")
-        with contextlib.ExitStack() as stack:
-            sockets = [
-                stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(4)
-            ]
-            sockets[3].sendall(b"nonsense\r\n\r\n")
-            assert sockets[3].recv(100).startswith(b"HTTP/1.1 400 ")
-            process.send_signal(signal.SIGTERM)
-            for other in sockets[:3]:
-                other.settimeout(PATIENCE)
-                assert other.recv(100) == b"", "the end of the stream, and no log before it"
-        assert process.wait(PATIENCE) == 0
-    finally:
-        process.kill()
-        process.wait()
+        last.sendall(b"nonsense\r\n\r\n")
+        assert last.recv(100).startswith(b"HTTP/1.1 400 ")
+        process.send_signal(signal.SIGTERM)
+        for other in others:
+            assert other.recv(100) == b"", "the end of the stream, and no log before it"
+    assert process.wait(PATIENCE) == 0
 
 
 def can_connect(port):

@@ -5,6 +5,7 @@ Limits of time are in test_slow.py. After every case `steady` looks whether the 
 """
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -24,10 +25,12 @@ from helpers import (
     SCALE,
     TEXT,
     UPGRADE,
+    V2,
     Peer,
     Raw,
     frame,
     greeted,
+    in_time,
     join,
     request,
     scenario,
@@ -73,14 +76,17 @@ def test_who_gives_way_before_its_request_is_cut(serve, tls):
 def test_strangers_who_say_nothing_keep_nobody_out(serve, tls):
     """Five times their share of the places, and those who mean it come in within a second."""
     server = serve(SSL=tls, max_clients=100)
+    names = (f"good-{number}" for number in itertools.count())
+
+    def come_and_go():
+        with Raw(server) as good:
+            good.join(next(names))
+
     with steady(server), contextlib.ExitStack() as stack:
         for _ in range(5):
             for _ in range(25):
                 stack.enter_context(Raw(server, tls=False))
-            begin = time.monotonic()
-            with Raw(server) as good:
-                good.join("good")
-                assert time.monotonic() - begin < SCALE
+            assert in_time(come_and_go)
 
 
 ASKED = {"page": request("/app.js", {"Host": "127.0.0.1"}), "refusal": b"NONSENSE\r\n\r\n"}
@@ -111,6 +117,18 @@ def answer(server, address="127.0.0.1"):
         return int(client.recv(64).split()[1])
 
 
+def member_if_free(server):
+    """One more who joins, or None if there is no place."""
+    raw = Raw(server)
+    raw.send(request("/", {**UPGRADE, "Sec-WebSocket-Protocol": V2}))
+    if raw.head().status == 503:
+        raw.socket.close()
+        return None
+    assert raw.message()["msgType"] == "Hello"
+    come_in(raw, f"member {time.monotonic_ns()}")
+    return raw
+
+
 def say_goodbye(raw):
     raw.send(frame(CLOSE, b"\x03\xe8"))
     assert raw.close_code() == 1000
@@ -121,12 +139,18 @@ def say_goodbye(raw):
 def test_a_freed_place_is_usable_within_a_second(serve, leave):
     """Two places are the canaries'."""
     server = serve(max_clients=4)
-    with steady(server), Raw(server) as ana, Raw(server) as bob:
-        ana.join("ana")
-        bob.join("bob")
-        assert answer(server) == 503
-        leave(ana)
-        wait_until(lambda: answer(server) == 101, "a free place", SCALE)
+    members = []
+
+    def leave_and_be_followed():
+        leave(members.pop(0))
+        members.append(wait_until(lambda: member_if_free(server), "a free place"))
+
+    with steady(server):
+        members += [member_if_free(server), member_if_free(server)]
+        assert all(members) and not member_if_free(server)
+        assert in_time(leave_and_be_followed)
+        for member in members:
+            member.socket.close()
 
 
 def test_loopback_may_be_exempt(serve):

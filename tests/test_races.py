@@ -66,9 +66,10 @@ def test_close_frames_cross(serve, tls):
 def test_everybody_closes_while_the_server_does(serve, tls):
     """SIGTERM, and goodbyes and resets at the same moment: it ends in order, and in time."""
     server = serve(SSL=tls, **MANY)
-    clients = [Raw(server) for _ in range(60)]
-    for number, client in enumerate(clients):
-        client.join(f"ana{number}")
+    clients = []
+    for number in range(60):
+        clients.append(Raw(server))
+        clients[-1].join(f"ana{number}")
     for number, client in enumerate(clients):
         if number == len(clients) // 3:
             server.signal(signal.SIGTERM)
