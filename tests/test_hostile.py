@@ -22,6 +22,7 @@ UNLIMITED = {
     "max_messages_per_second": 0,
     "max_bytes_per_second": 0,
     "max_rooms": 1000,
+    "ping_interval_seconds": 600,
 }
 
 # ---- Request smuggling (RFC 9112 §11.2) ----------------------------------------------------------

@@ -18,7 +18,7 @@ import time
 import pytest
 import websockets
 
-from helpers import PASSWORD, PATIENCE, ROOT, SCALE, Peer, join, scenario
+from helpers import PASSWORD, PATIENCE, ROOT, SCALE, Peer, join, scenario, wait_until
 
 COMMAND = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
 LOAD_SCALE = float(os.environ.get("LOAD_SCALE", "1"))
@@ -161,6 +161,7 @@ def test_member_that_stops_reading(small):
     report = load(small, members=members, senders=4, messages=1000, size=4000, window=2, stall=1)
     assert report["stalled_closed"] == 1
     assert report["deliveries"] == 4 * 1000 * (members - 1)
+    wait_until(lambda: " too_slow " in small.log(), "a line in the log")
     lines = [line for line in small.log().splitlines() if " too_slow " in line]
     assert len(lines) == 1, lines
     assert re.search(r"\w=\d{5,}", lines[0]), lines[0]
@@ -430,7 +431,7 @@ def test_load_notices(flaw, said):
     ],
 )
 def test_load_notices_between_pairs(flaw, said):
-    options = PAIRS | ({"timeout": int(3 * SCALE)} if flaw == "lost" else {})
+    options = PAIRS | ({"timeout": int(5 * SCALE)} if flaw == "lost" else {})
     status, report, error = asyncio.run(careless_run(flaw, options))
     assert status == 1 and said in error, error
     assert report["errors"] > 0
