@@ -61,15 +61,18 @@ KEYS = {
     " ": (32, " "),
 }
 
-# Where to click on an element; nothing while it is not there, or something else lies over it.
-SPOT = """selector => {
+# Where to click on an element; nothing while it is not there, moves, or something else lies over it.
+SPOT = """async selector => {
     const element = document.querySelector(selector);
     if (!element || element.disabled) return null;
     element.scrollIntoView({block: "nearest", behavior: "instant"});
+    const before = element.getBoundingClientRect();
+    await new Promise(requestAnimationFrame);
     const box = element.getBoundingClientRect();
     const x = box.x + box.width / 2, y = box.y + box.height / 2;
     const top = document.elementFromPoint(x, y);
-    return top && (element.contains(top) || top.contains(element)) && box.width ? [x, y] : null;
+    const found = top && (element.contains(top) || top.contains(element)) && box.width;
+    return found && box.x === before.x && box.y === before.y ? [x, y] : null;
 }"""
 
 SETTLE = """() => {

@@ -83,6 +83,11 @@ class Person(Page):
         looks = "(...states) => states.includes(document.body.dataset.link)"
         self.wait(looks, *states, what=f"data-link to be {states}", patience=patience)
 
+    def wait_lost(self):
+        """Waits until the page has noticed: a line that only fell silent is given its time."""
+        self.wait_link("connecting", "waiting", patience=3 * PATIENCE)
+        self.wait_visible("#banner")
+
     def expect_cut(self):
         """Its network or its server will go: the browser itself says so on the console."""
         self.forgive(CUT)
@@ -148,6 +153,7 @@ class Person(Page):
         """Opens the sheet of the safety number and returns its 60 digits."""
         self.click("#talk-state")
         self.wait_visible("#safety-number .group")
+        self.wait_visible("#safety-qr path")
         digits = self.wait("() => document.querySelector('#safety-number').dataset.digits")
         assert re.fullmatch(r"\d{60}", digits) and self.js(GROUPS) == digits
         return digits

@@ -37,6 +37,10 @@ LABELS = r"""() => [...document.querySelectorAll("label, button, h2, [aria-label
     .filter(item => item.checkVisibility())
     .map(item => item.innerText || item.getAttribute("aria-label") || item.placeholder || "")
     .filter(words => /[A-Za-z]{3}/.test(words))"""
+DRAWN = """link => {
+    const place = document.querySelector("#invite-qr");
+    return place.dataset.text === link && place.querySelector("path") !== null;
+}"""
 MOVES = """() => document.getAnimations().filter(one => {
     const timing = one.effect.getComputedTiming();
     return timing.iterations * timing.duration > 1;
@@ -140,7 +144,7 @@ def test_axe_finds_nothing_in_warnings(house, scheme):
     examine(ana, "unreadable message")
     ana.picture(f"{scheme}-warnings")
     ana.offline()
-    ana.wait_visible("#banner")
+    ana.wait_lost()
     ana.say("into the void")
     examine(ana, "offline")
 
@@ -349,7 +353,7 @@ def open_invitation(person):
 
 def code_says(person, link, name):
     """The QR code on the picture, read as a camera would, says this."""
-    person.wait("link => document.querySelector('#invite-qr').dataset.text === link", link)
+    person.wait(DRAWN, link, what=f"the code of {link}")
     assert read_qr(person.picture(name)) == link
 
 

@@ -13,6 +13,11 @@ pytestmark = in_browser("network")
 
 GAPS = "#room .notice[data-kind=missed], #room .notice[data-kind=restart]"
 RECONNECT = 3 * PATIENCE  # backing off takes its time
+# Whatever the page means to do later than in a moment, it does in an hour.
+NO_TIME_COMES = """
+const later = window.setTimeout;
+window.setTimeout = (act, ms, ...more) => later(act, ms > 100 ? 3_600_000 : ms, ...more);
+"""
 
 
 class Line:
@@ -103,15 +108,16 @@ def test_server_that_is_stopped_says_so(house):
 
 
 def test_try_now(house):
-    """The button does not wait for the next try's time."""
-    (ana,) = house.members("ana")
+    """The button does not wait for the next try's time, which does not come here."""
+    ana = house.person()
+    ana.before_load(NO_TIME_COMES)
+    ana.join("ana")
     ana.expect_cut()
     kill(house)
     ana.wait_link("waiting")
     house.restart()
-    if ana.visible("#banner-button"):
-        ana.click("#banner-button")
-    ana.wait_online(RECONNECT)
+    ana.click("#banner-button")
+    ana.wait_online()
 
 
 def test_password_that_was_changed_meanwhile(house):
@@ -149,7 +155,7 @@ def test_network_cut_and_back(house):
     ana.sees("before")
     ana.expect_cut()
     ana.offline()
-    ana.wait_visible("#banner")
+    ana.wait_lost()
     bo.say("while ana is away")
     bo.sees("while ana is away", state="sent")
     ana.say("from the tunnel")
@@ -177,7 +183,7 @@ def test_what_could_not_be_filled_in_is_said(open_house):
     bo.sees("before")
     ana.expect_cut()
     ana.offline()
-    ana.wait_visible("#banner")
+    ana.wait_lost()
     talker = house.stranger("talker")
     for text in ["x" * 4000] * 40 + ["the end"]:
         talker.send_text(json.dumps({"msgType": "Broadcast", "text": text}))

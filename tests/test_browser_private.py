@@ -107,11 +107,16 @@ def test_verify(house):
     ana.talk_state("verified")
 
 
-def become_another(house, person, name):
-    """The name comes back with a new identity, as after a lost phone or in a theft."""
+ALONE = "() => document.querySelector('#online-count').dataset.count === '1'"
+
+
+def become_another(house, person, name, witness):
+    """The name comes back with a new identity, as after a lost phone or in a theft. It is free when the
+    one who stays sees that."""
     person.click("#settings-button")
     person.click("#leave")
     person.wait_visible("#join-form")
+    witness.wait(ALONE, what="the name to be free")
     other = house.person()
     other.join(name)
     return other
@@ -121,7 +126,7 @@ def test_changed_key_blocks_until_it_is_accepted(house):
     ana, bo = pair(house)
     ana.whisper("first")
     bo.hears("first")
-    bo = become_another(house, bo, "bo")
+    bo = become_another(house, bo, "bo", ana)
     ana.talk_state("changed")
     ana.wait_visible("#talk-accept")
     ana.picture("private-key-changed")
@@ -150,7 +155,7 @@ def test_changed_key_of_a_verified_person_is_verified_no_more(house):
     ana.click("#safety-verify")
     ana.wait_hidden("#safety")
     ana.talk_state("verified")
-    become_another(house, bo, "bo")
+    become_another(house, bo, "bo", ana)
     ana.talk_state("changed")
     ana.wait_visible("#talk-notice")
     ana.picture("private-verified-key-changed")
@@ -189,7 +194,7 @@ def test_plaintext_from_somebody_with_keys_is_marked(house):
     ana, bo = pair(house)
     bo.click("#settings-button")
     bo.click("#leave")
-    ana.wait("() => document.querySelector('#online-count').dataset.count === '1'")
+    ana.wait(ALONE, what="bo to be gone")
     eve = house.stranger("bo")
     eve.send_text(json.dumps({"msgType": "PrivateMessage", "TgtUser": "ana", "text": "trust me"}))
     assert ana.hears("trust me", by="bo")["plain"]
