@@ -4,8 +4,8 @@
 
 `Knobs` turns those of tests/fail_alloc.c, which is preloaded into a server. `play` is a session of
 a dozen connections that does a little of everything; whatever fails under it, each question gets an
-answer or the end of its connection, and never silence. `Canaries` are two members of another room,
-who must not notice.
+answer or the end of its connection, and never silence. Canaries in another room must not notice;
+calls of theirs fail no less, so what they say is said between the failures.
 
 Run by itself it goes through many failures in one server: tests/faults.py --tls --last 5000
 FAIL_ALLOC_SO  the library; default: build/fail_alloc.so of this repository
@@ -25,24 +25,16 @@ from pathlib import Path
 import helpers
 from helpers import (
     CLOSE,
-    LOG_LINES_A_SECOND,
     PASSWORD,
-    PONG,
-    PING,
     ROOT,
-    SETTLED,
     TEXT,
-    THREADS_KEPT,
     UPGRADE,
     Cut,
     Raw,
     Server,
-    descriptors_of,
     frame,
-    in_time,
     request,
-    threads_of,
-    wait_until,
+    steady,
 )
 from sealing import Person
 
@@ -53,68 +45,6 @@ SETTINGS = {
     "max_messages_per_second": 0,
     "max_bytes_per_second": 0,
 }
-
-
-# ---- What must hold after every fault ------------------------------------------------------------
-
-
-class Canaries:
-    """Two members who talk to each other, and what the server needs while only they are there."""
-
-    def __init__(self, server):
-        self.server, self.said = server, 0
-        self.members = [Raw(server), Raw(server)]
-        for number, member in enumerate(self.members):
-            member.join(f"canary-{number}", "/rooms/mine")
-        self.baseline = descriptors_of(server.pid), threads_of(server.pid)
-        self.began, self.skipped = time.monotonic(), len(server.log())
-
-    def hear(self, member, text):
-        """The next broadcast, which has to be this one; pings are answered."""
-        while True:
-            opcode, payload = member.next_frame()
-            if opcode == PING:
-                member.send(frame(PONG, payload))
-            elif opcode != PONG and b'"OnlineUsers"' not in payload:
-                assert json.loads(payload).get("text") == text, payload
-                return
-
-    def talk(self):
-        """One message each way."""
-        for member in self.members:
-            self.said += 1
-            text = f"chirp number {self.said}"
-            member.send_text(json.dumps({"msgType": "Broadcast", "text": text}))
-            for other in self.members:
-                self.hear(other, text)
-
-    def exchange(self):
-        """Within a second."""
-        assert in_time(self.talk), "a message took longer than a second"
-
-    def log_lines(self):
-        """More than the server may write in any second are too many in all of them."""
-        lines = self.server.log()[self.skipped :].count("\n")
-        seconds = time.monotonic() - self.began
-        assert lines <= LOG_LINES_A_SECOND * (seconds + 2), f"{lines} lines in {seconds:.1f} s"
-
-    def steady(self):
-        assert self.server.process.poll() is None, "the server ended\n" + self.server.log()
-        self.exchange()
-        files, tasks = self.baseline
-        wait_until(
-            lambda: descriptors_of(self.server.pid) == files,
-            "descriptors to be given back",
-            SETTLED,
-        )
-        wait_until(
-            lambda: threads_of(self.server.pid) <= tasks + THREADS_KEPT, "threads to end", SETTLED
-        )
-        self.log_lines()
-
-    def close(self):
-        for member in self.members:
-            member.socket.close()
 
 
 # ---- The knobs -----------------------------------------------------------------------------------
@@ -316,12 +246,10 @@ def fragile(folder, tls, **changes):
         stack.callback(setattr, helpers, "COMMAND", plain)
         server = Server(folder, SSL=tls, **{**SETTINGS, **changes})
     try:
-        canaries = Canaries(server)
-        play(server)  # so that what is made once is there
-        canaries.steady()
-        yield server, knobs, canaries
-        canaries.steady()
-        canaries.close()
+        with steady(server) as canaries:
+            play(server)  # so that what is made once is there
+            canaries.check()
+            yield server, knobs, canaries
     finally:
         server.finish()
 
@@ -334,7 +262,7 @@ def fail_one_by_one(folder, tls, numbers, steps=(0,)):
                 try:
                     with knobs.failing(number, step):
                         done = play(server)
-                    canaries.steady()
+                    canaries.check()
                 except Exception as failure:
                     said = server.log()[-3000:]
                     raise AssertionError(

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import json
 import os
+import queue
 import re
 import select
 import shlex
@@ -561,36 +562,42 @@ SETTLED = 5 * SCALE  # until what a case left behind is gone
 
 
 class Canary:
-    """A member with a thread of its own: it answers pings, and notes what it hears."""
+    """A member with a thread of its own: it answers pings, notes what it hears, and says what it is
+    told to, until it is told no more."""
 
     def __init__(self, server, name):
-        self.raw, self.heard, self.to_say, self.stopped = Raw(server), [], [], False
+        self.raw, self.heard = Raw(server), queue.SimpleQueue()
         self.raw.join(name, "/rooms/canaries")
-        self.thread = threading.Thread(target=self.live)
+        self.ear, self.teller = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.thread = threading.Thread(target=self.live, daemon=True)
         self.thread.start()
 
     def live(self):
-        try:
-            while not self.stopped:
-                while self.to_say:
-                    self.raw.send_text(self.to_say.pop(0))
-                if self.raw.readable(0.01):
+        poll = select.poll()
+        for each in (self.raw.socket, self.ear):
+            poll.register(each, select.POLLIN)
+        with contextlib.suppress(Cut, OSError):  # it falls silent, and that is what is looked for
+            while True:
+                while self.raw.readable(0):
                     self.hear(*self.raw.next_frame())
-        except (Cut, OSError):
-            pass  # it falls silent, and that is what is looked for
+                if self.ear.fileno() in dict(poll.poll()):
+                    if not (text := self.ear.recv(4096).decode()):
+                        return
+                    self.raw.send_text(text)
 
     def hear(self, opcode, payload):
         if opcode == PING:
             self.raw.send(frame(PONG, payload))
-        elif opcode == TEXT:
-            self.heard.append(json.loads(payload).get("text"))
+        elif opcode == TEXT and b'"OnlineUsers"' not in payload:
+            self.heard.put(json.loads(payload).get("text"))
 
     def say(self, text):
-        self.to_say.append(json.dumps({"msgType": "Broadcast", "text": text}))
+        self.teller.send(json.dumps({"msgType": "Broadcast", "text": text}).encode())
 
     def stop(self):
-        self.stopped = True
+        self.teller.close()
         self.thread.join()
+        self.ear.close()
         self.raw.socket.close()
 
 
@@ -602,36 +609,63 @@ def descriptors_of(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def pass_a_word(canaries):
-    text = f"a word {time.monotonic_ns()}"
-    canaries[0].say(text)
-    wait_until(lambda: text in canaries[1].heard, "a word of one canary at the other")
+class Canaries:
+    """Two members who talk to each other and must not notice anything, and what the server takes
+    while they are there: its descriptors and threads as they are now."""
 
+    def __init__(self, server):
+        self.server, self.words = server, 0
+        self.pair = [Canary(server, name) for name in ("canary-1", "canary-2")]
+        self.threads, self.descriptors = threads_of(server.pid), descriptors_of(server.pid)
+        self.begin, self.lines = time.monotonic(), server.log().count("\n")
 
-def hold_steady(server, canaries, threads, descriptors):
-    """The process lives, one canary hears the other, and what the case took is given back."""
-    assert server.process.poll() is None, server.log()
-    assert in_time(lambda: pass_a_word(canaries)), "a word took longer than a second"
-    for what, now, most in (
-        ("descriptors", descriptors_of, descriptors),
-        ("threads", threads_of, threads + THREADS_KEPT),
-    ):
-        wait_until(lambda: now(server.pid) <= most, f"{what} to be {most} again", SETTLED)
+    def talk(self):
+        """A word each way; both hear it, and nothing else."""
+        for speaker in self.pair:
+            self.words += 1
+            text = f"word {self.words} of the canaries"
+            speaker.say(text)
+            for canary in self.pair:
+                heard = canary.heard.get(timeout=PATIENCE)
+                assert heard == text, heard
+
+    def exchange(self, when="meanwhile"):
+        """Within a second."""
+        try:
+            assert in_time(self.talk), f"{when}: a word took longer than a second"
+        except queue.Empty:
+            raise AssertionError(f"{when}: a word was not heard at all") from None
+
+    def settle(self, what, count_of, most, case):
+        """Waits until what the case took has been given back."""
+        wait_until(
+            lambda: count_of(self.server.pid) <= most,
+            f"{most} {what} or fewer after {case}",
+            SETTLED,
+        )
+
+    def check(self, case="the case", kept=0):
+        """What holds after every case; `kept` connections of it are open still."""
+        assert self.server.process.poll() is None, f"{case} was its end: {self.server.log()}"
+        self.exchange(f"after {case}")
+        self.settle("descriptors", descriptors_of, self.descriptors + kept, case)
+        self.settle("threads", threads_of, self.threads + kept + THREADS_KEPT, case)
+        seconds = int(time.monotonic() - self.begin) + 2  # that were begun
+        lines = self.server.log().count("\n") - self.lines
+        assert lines <= LOG_LINES_A_SECOND * seconds, f"{case}: {lines} lines in {seconds} s"
+
+    def close(self):
+        for canary in self.pair:
+            canary.stop()
 
 
 @contextlib.contextmanager
 def steady(server):
-    """Around a case: two canaries sit in a room of their own, and must not notice anything."""
-    canaries = []
+    """Around a case: what holds after every case is looked at in the end. Around a table of them:
+    the canaries it gives are asked to `check` after each row."""
+    canaries = Canaries(server)
     try:
-        canaries += [Canary(server, name) for name in ("canary-1", "canary-2")]
-        threads, descriptors = threads_of(server.pid), descriptors_of(server.pid)
-        begin, lines = time.monotonic(), server.log().count("\n")
-        yield
-        hold_steady(server, canaries, threads, descriptors)
-        seconds = int(time.monotonic() - begin) + 2  # that were begun
-        lines = server.log().count("\n") - lines
-        assert lines <= LOG_LINES_A_SECOND * seconds, f"{lines} lines in {seconds} s"
+        yield canaries
+        canaries.check()
     finally:
-        for canary in canaries:
-            canary.stop()
+        canaries.close()

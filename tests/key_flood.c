@@ -3,7 +3,7 @@
  * key_flood.c - a member that sends nothing but KeyUpdates (RFC 8446 §4.6.3), as fast as they go.
  *
  * usage: key_flood PORT PASSWORD NAME SECONDS
- * It joins the room "mine" of 127.0.0.1, then asks for new keys again and again, and reads what comes.
+ * It joins the room "canaries" of 127.0.0.1, then asks for new keys again and again, and reads what comes.
  * Exit status: 0 when the time is over or the server had enough of it, 1 when it never came in.
  */
 #include <stdint.h>
@@ -16,7 +16,7 @@
 #include <openssl/ssl.h>
 
 static const char upgrade[] =
-    "GET /rooms/mine HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+    "GET /rooms/canaries HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 

@@ -16,8 +16,17 @@ import time
 import pytest
 
 import helpers
-from faults import SETTINGS, Canaries, Knobs, fail_one_by_one, fragile, play
-from helpers import PATIENCE, SCALE, Raw, descriptors_of, request, threads_of, wait_until
+from faults import SETTINGS, Knobs, fail_one_by_one, fragile, play
+from helpers import (
+    PATIENCE,
+    SCALE,
+    Raw,
+    descriptors_of,
+    request,
+    steady,
+    threads_of,
+    wait_until,
+)
 
 CROWD = 500
 NO_PRELOAD = pytest.mark.skipif(
@@ -68,20 +77,19 @@ def can_join(server, name):
 @pytest.mark.parametrize("relief", ["the limit is lifted", "the crowd leaves"])
 def test_64_descriptors_and_500_who_come(serve, tls, relief):
     server = serve(SSL=tls, handshake_timeout_seconds=60, **SETTINGS)
-    canaries = Canaries(server)
-    hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)[1]
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (64, hard))
-    with crowd(server):
-        wait_until(lambda: descriptors_of(server.pid) == 64, "the last descriptor to be taken")
-        canaries.exchange()
-        assert_calm(server)
-        canaries.exchange()
-        assert descriptors_of(server.pid) == 64
-        if relief == "the limit is lifted":
-            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (1024, hard))
-            assert wait_until(lambda: can_join(server, "late"), "a place")
-    assert wait_until(lambda: can_join(server, "later"), "a place")
-    canaries.steady()
+    with steady(server) as canaries:
+        hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (64, hard))
+        with crowd(server):
+            wait_until(lambda: descriptors_of(server.pid) == 64, "the last descriptor to be taken")
+            canaries.exchange()
+            assert_calm(server)
+            canaries.exchange()
+            assert descriptors_of(server.pid) == 64
+            if relief == "the limit is lifted":
+                resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (1024, hard))
+                assert wait_until(lambda: can_join(server, "late"), "a place")
+        assert wait_until(lambda: can_join(server, "later"), "a place")
     assert "accept_failed" in server.log()
 
 
@@ -147,7 +155,7 @@ def test_no_memory_at_all(tmp_path, tls):
 @NO_PRELOAD
 @pytest.mark.parametrize("nth", [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987])
 def test_an_allocation_fails_at_the_start(tmp_path, nth):
-    """It starts all the same, or it says why not."""
+    """It starts all the same, or it says why not; it only reads its settings, and nobody comes."""
     knobs = Knobs(tmp_path)
     config = tmp_path / "config.json"
     config.write_text('{"SSL":false,"server_ip":"127.0.0.1","server_port":0,"server_name":"Ks"}')
@@ -180,6 +188,7 @@ def make_noise(server):
 
 @pytest.mark.parametrize("target", ["/dev/full", "a closed stream", "no reader", "a lazy reader"])
 def test_log_that_goes_nowhere(serve, tmp_path, monkeypatch, target):
+    """Of what holds after every case, how much was logged cannot be seen here."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -190,11 +199,9 @@ def test_log_that_goes_nowhere(serve, tmp_path, monkeypatch, target):
     server = serve(log_level="debug", **SETTINGS)
     if target != "a lazy reader":
         os.close(reader)
-    canaries = Canaries(server)
-    make_noise(server)
-    canaries.steady()
+    with steady(server):
+        make_noise(server)
     assert_calm(server, 1)
-    canaries.close()
     if target == "a lazy reader":
         os.set_blocking(reader, False)
         assert len(os.read(reader, 1 << 20)) <= 4096

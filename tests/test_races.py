@@ -26,6 +26,7 @@ from helpers import (
     join,
     request,
     scenario,
+    steady,
 )
 
 LOAD_SCALE = float(os.environ.get("LOAD_SCALE", "1"))
@@ -55,16 +56,19 @@ def reset(raw):
 def test_close_frames_cross(serve, tls):
     """RFC 6455 §7.1.5: each says its code once, and the line ends; nobody answers an answer."""
     server = serve(SSL=tls, **MANY)
-    for number in range(50):
-        with Raw(server) as client:
-            client.join(f"ana{number}")
-            client.send(frame(BINARY, b"x") + GOODBYE)
-            assert client.close_code() == 1003
-            assert client.ended()
+    with steady(server) as canaries:
+        for number in range(50):
+            with Raw(server) as client:
+                client.join(f"ana{number}")
+                client.send(frame(BINARY, b"x") + GOODBYE)
+                assert client.close_code() == 1003
+                assert client.ended()
+            canaries.check(f"goodbye {number}")
 
 
 def test_everybody_closes_while_the_server_does(serve, tls):
-    """SIGTERM, and goodbyes and resets at the same moment: it ends in order, and in time."""
+    """SIGTERM, and goodbyes and resets at the same moment: it ends in order, and in time. So there
+    is nothing left that could hold after it."""
     server = serve(SSL=tls, **MANY)
     clients = []
     for number in range(60):
@@ -105,7 +109,8 @@ def test_private_messages_to_someone_who_leaves(serve, tls):
         assert 0 < received <= seen["Delivered"]
         await ana.nothing_more()
 
-    talk()
+    with steady(server):
+        talk()
 
 
 async def visit(server, stop):
@@ -129,15 +134,21 @@ async def visit(server, stop):
     return received
 
 
-@scenario
-async def test_100000_private_messages_between_random_pairs(serve):
+def test_100000_private_messages_between_random_pairs(serve):
     """Each arrives at the one it is for, from the one who wrote it, once and in order; some are to
     oneself. None strays."""
     server = serve(**MANY)
     people = [f"m{number}" for number in range(50)]
-    lines = {name: await Line.join(server, name) for name in people}
     each = scaled(100_000, least=5000) // len(people)
     targets = {name: random.choices(people, k=each) for name in people}
+    with steady(server):
+        write_at_random(server, targets)
+
+
+@scenario
+async def write_at_random(server, targets):
+    """Each of `targets` writes to those whom it has there, and all read what is theirs."""
+    lines = {name: await Line.join(server, name) for name in targets}
     expected = Counter(target for row in targets.values() for target in row)
 
     async def write(name):
@@ -157,7 +168,7 @@ async def test_100000_private_messages_between_random_pairs(serve):
             assert last[source] <= int(number), "in the order sent, and none twice"
             last[source] = int(number) + 1
 
-    await asyncio.gather(*[write(name) for name in people], *[read(name) for name in people])
+    await asyncio.gather(*map(write, targets), *map(read, targets))
     lines["m0"].say({"msgType": "Broadcast", "text": "that was all"})
     for line in lines.values():
         assert (await line.message())["text"] == "that was all"
@@ -167,14 +178,16 @@ async def test_100000_private_messages_between_random_pairs(serve):
 # ---- One name ------------------------------------------------------------------------------------
 
 
-@scenario
-async def test_100_want_one_name(serve):
+def test_100_want_one_name(serve):
     """One gets it, in every round; the others are told that it is taken, and nothing else."""
     server = serve(**MANY)
-    for number in range(100 if LOAD_SCALE == 1 else 10):
-        await compete(server, f"/rooms/{number}", 100)
+    with steady(server) as canaries:
+        for number in range(100 if LOAD_SCALE == 1 else 10):
+            compete(server, f"/rooms/{number}", 100)
+            canaries.check(f"round {number}")
 
 
+@scenario
 async def compete(server, path, count):
     lines = await asyncio.gather(*[Line.open(server, path) for _ in range(count)])
     for line in lines:  # nothing is waited for in between

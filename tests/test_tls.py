@@ -15,8 +15,8 @@ import subprocess
 
 import pytest
 
-from faults import SETTINGS, Canaries
-from helpers import PASSWORD, PATIENCE, ROOT, Raw
+from faults import SETTINGS
+from helpers import PASSWORD, PATIENCE, ROOT, steady
 
 OPENSSL = os.environ.get("OPENSSL", "openssl")
 HELLOS = int(os.environ.get("HELLOS", "2000"))
@@ -68,14 +68,17 @@ BAD = {
 
 def test_what_is_spoken_and_what_is_not(serve):
     server = serve(SSL=True)
-    for name, options in GOOD.items():
-        agreed, said = handshake(server, *options)
-        assert agreed, f"{name} is refused:\n{said}"
-    for name, options in BAD.items():
-        agreed, said = handshake(server, *options)
-        assert not agreed, f"{name} is spoken:\n{said}"
-        refused = "alert" in said.lower() or "no protocols" in said or "no cipher" in said
-        assert refused, f"{name} was not even tried:\n{said}"
+    with steady(server) as canaries:
+        for name, options in GOOD.items():
+            agreed, said = handshake(server, *options)
+            assert agreed, f"{name} is refused:\n{said}"
+            canaries.check(name)
+        for name, options in BAD.items():
+            agreed, said = handshake(server, *options)
+            assert not agreed, f"{name} is spoken:\n{said}"
+            refused = "alert" in said.lower() or "no protocols" in said or "no cipher" in said
+            assert refused, f"{name} was not even tried:\n{said}"
+            canaries.check(name)
 
 
 # ---- Broken ClientHellos -------------------------------------------------------------------------
@@ -157,18 +160,19 @@ def offer(server, hello):
 
 
 def test_broken_client_hellos(serve):
+    """One after the other, each to its end; what holds after every case is looked at after every
+    50th, for the look takes longer than the case."""
     server = serve(SSL=True, **SETTINGS)
-    canaries = Canaries(server)
     hello, chance = client_hello(), random.Random(0x16)
-    for number in range(HELLOS):
-        broken = WAYS[number % len(WAYS)](hello, chance)
-        try:
-            offer(server, broken)
-        except TimeoutError as hang:
-            raise AssertionError(f"no end after hello {number}: {broken.hex()}") from hang
-        if number % 500 == 0:
-            canaries.exchange()
-    canaries.steady()
+    with steady(server) as canaries:
+        for number in range(HELLOS):
+            broken = WAYS[number % len(WAYS)](hello, chance)
+            try:
+                offer(server, broken)
+            except TimeoutError as hang:
+                raise AssertionError(f"no end after hello {number}: {broken.hex()}") from hang
+            if number % 50 == 0:
+                canaries.check(f"hello {number}")
 
 
 # ---- New keys, all the time (RFC 8446 §4.6.3) ----------------------------------------------------
@@ -189,27 +193,23 @@ def storm(server, **options):
 
 def test_20_who_ask_for_new_keys_before_every_message(serve):
     server = serve(SSL=True, **SETTINGS)
-    canaries = Canaries(server)
     messages = max(10, int(200 * LOAD_SCALE))
-    storm(server, members=20, senders=20, messages=messages, window=4, key_update=1)
-    canaries.steady()
+    with steady(server):
+        storm(server, members=20, senders=20, messages=messages, window=4, key_update=1)
 
 
 def test_20_who_ask_for_new_keys_while_their_sockets_are_full(serve):
     """Far more is under way than sockets take, so answers to KeyUpdate have to wait for writes."""
     server = serve(SSL=True, room_buffer_bytes=64 << 20, **SETTINGS)
-    canaries = Canaries(server)
-    messages = max(4, int(16 * LOAD_SCALE))
-    storm(server, members=20, senders=20, messages=messages, window=16, size=60000, key_update=1)
-    canaries.steady()
+    messages, bulk = max(4, int(16 * LOAD_SCALE)), {"window": 16, "size": 60000}
+    with steady(server):
+        storm(server, members=20, senders=20, messages=messages, key_update=1, **bulk)
 
 
 def test_nothing_but_new_keys(serve):
     """Who sends KeyUpdates as fast as they go, and nothing else, holds nobody up."""
     server = serve(SSL=True, **SETTINGS)
-    canaries = Canaries(server)
-    with Raw(server) as ana:
-        ana.join("ana")
+    with steady(server) as canaries:
         floods = [
             subprocess.Popen([*FLOOD, str(server.port), PASSWORD, f"flood-{number}", "3"])
             for number in range(2)
@@ -222,4 +222,3 @@ def test_nothing_but_new_keys(serve):
                 flood.kill()
                 flood.wait()
         assert all(flood.returncode == 0 for flood in floods)
-    canaries.steady()
