@@ -34,6 +34,7 @@ int conn_init(struct conn *conn, int fd, struct net_tls *tls, const struct conn_
     conn->limits = limits;
     conn->heard = net_now();
     conn->frame_until = INT64_MAX;
+    conn->overhead = NET_AHEAD_MAX;
     conn->messages = (struct conn_bucket){2 * limits->messages, conn->heard};
     conn->bytes = (struct conn_bucket){4 * limits->bytes, conn->heard};
     return net_open(&conn->out.stream, fd, tls);
@@ -43,6 +44,67 @@ void conn_fini(struct conn *conn)
 {
     outbox_fini(&conn->out);
     ws_reader_fini(&conn->reader);
+}
+
+/* ---- Rates ---- */
+
+/* Refills a bucket, takes `amount` and returns how many milliseconds it will be owing. */
+static int64_t take(struct conn_bucket *bucket, int64_t now, double rate, double burst,
+                    double amount)
+{
+    if (rate <= 0)
+        return 0;
+    bucket->tokens += rate * (double)(now - bucket->refilled) / 1000;
+    if (bucket->tokens > burst)
+        bucket->tokens = burst;
+    bucket->refilled = now;
+    bucket->tokens -= amount;
+    return bucket->tokens < 0 ? (int64_t)(-bucket->tokens * 1000 / rate) + 1 : 0;
+}
+
+/* What a client may send in a second has gathered again: it has paused. */
+static bool has_paused(const struct conn *conn)
+{
+    const struct conn_limits *limits = conn->limits;
+    return conn->messages.tokens >= limits->messages && conn->bytes.tokens >= limits->bytes;
+}
+
+/* Counts what came. The time that a client is not read for that is counted neither as its silence nor
+ * against its next frame. */
+static void charge(struct conn *conn, double messages, double bytes)
+{
+    const struct conn_limits *limits = conn->limits;
+    int64_t now = net_now();
+    int64_t pause = take(&conn->messages, now, limits->messages, 2 * limits->messages, messages);
+    int64_t other = take(&conn->bytes, now, limits->bytes, 4 * limits->bytes, bytes);
+    if (other > pause)
+        pause = other;
+    if (has_paused(conn))
+        conn->over_since = 0;
+    if (!pause)
+        return;
+    if (!conn->over_since)
+        conn->over_since = now;
+    conn->too_fast = limits->too_fast_ms && now - conn->over_since >= limits->too_fast_ms;
+    conn->unread_until = now + pause;
+    conn->heard = conn->unread_until;
+    conn->frame_until = INT64_MAX;
+}
+
+/* KeyUpdates and the like (RFC 8446 §4.6.3) are no frames, and cost us something all the same. What
+ * TLS only has not handed out yet looks like them; as so much is free, no byte is counted twice. */
+static void charge_overhead(struct conn *conn)
+{
+    int64_t more = conn->out.stream.overhead - conn->overhead;
+    if (more <= 0)
+        return;
+    conn->overhead += more;
+    charge(conn, 0, (double)more);
+}
+
+static bool over_rate(const struct conn *conn)
+{
+    return conn->unread_until && net_now() < conn->unread_until;
 }
 
 /* ---- Reading ---- */
@@ -88,6 +150,7 @@ static int read_some(struct conn *conn)
         conn->heard = net_now();
         conn->pinged = conn->resting = false;
     }
+    charge_overhead(conn);
     return n < 0 && total == 0 ? -1 : 0;
 }
 
@@ -202,54 +265,6 @@ void conn_upgrade(struct conn *conn, const struct http_request *request, const c
 
 /* ---- Messages in ---- */
 
-/* Refills a bucket, takes `amount` and returns how many milliseconds it will be owing. */
-static int64_t take(struct conn_bucket *bucket, int64_t now, double rate, double burst,
-                    double amount)
-{
-    if (rate <= 0)
-        return 0;
-    bucket->tokens += rate * (double)(now - bucket->refilled) / 1000;
-    if (bucket->tokens > burst)
-        bucket->tokens = burst;
-    bucket->refilled = now;
-    bucket->tokens -= amount;
-    return bucket->tokens < 0 ? (int64_t)(-bucket->tokens * 1000 / rate) + 1 : 0;
-}
-
-/* What a client may send in a second has gathered again: it has paused. */
-static bool has_paused(const struct conn *conn)
-{
-    const struct conn_limits *limits = conn->limits;
-    return conn->messages.tokens >= limits->messages && conn->bytes.tokens >= limits->bytes;
-}
-
-/* Every frame counts as a message, so that a flood of pings is slowed down like any other. The time
- * that a client is not read is counted neither as its silence nor against its next frame. */
-static void charge(struct conn *conn, size_t len)
-{
-    const struct conn_limits *limits = conn->limits;
-    int64_t now = net_now();
-    int64_t pause = take(&conn->messages, now, limits->messages, 2 * limits->messages, 1);
-    int64_t other = take(&conn->bytes, now, limits->bytes, 4 * limits->bytes, (double)len);
-    if (other > pause)
-        pause = other;
-    if (has_paused(conn))
-        conn->over_since = 0;
-    if (!pause)
-        return;
-    if (!conn->over_since)
-        conn->over_since = now;
-    conn->too_fast = limits->too_fast_ms && now - conn->over_since >= limits->too_fast_ms;
-    conn->unread_until = now + pause;
-    conn->heard = conn->unread_until;
-    conn->frame_until = INT64_MAX;
-}
-
-static bool over_rate(const struct conn *conn)
-{
-    return conn->unread_until && net_now() < conn->unread_until;
-}
-
 /* We have had enough of this client. */
 static int refuse_more(struct conn *conn, struct ws_event *event, const char *why)
 {
@@ -273,7 +288,7 @@ static int check_frame(struct conn *conn, struct ws_event *event)
 
 int conn_next(struct conn *conn, struct ws_event *event)
 {
-    while (!over_rate(conn)) {
+    while (!conn->too_fast && !over_rate(conn)) {
         int found = ws_next(&conn->reader, event);
         if (found == 0)
             return check_frame(conn, event);
@@ -281,9 +296,9 @@ int conn_next(struct conn *conn, struct ws_event *event)
             conn->ended = true;
             return over(conn, event->why);
         }
-        charge(conn, event->len);
+        charge(conn, 1, (double)event->len); /* every frame: a flood of pings is like any other */
         if (conn->too_fast)
-            return refuse_more(conn, event, "too fast: over the rate for too long");
+            break;
         if (event->opcode == WS_TEXT || event->opcode == WS_BINARY)
             return 1;
         if (event->opcode == WS_CLOSE) { /* §5.5.1: answered with the same code */
@@ -296,7 +311,7 @@ int conn_next(struct conn *conn, struct ws_event *event)
             outbox_flush(&conn->out);
         }
     }
-    return 0;
+    return conn->too_fast ? refuse_more(conn, event, "too fast: over the rate for too long") : 0;
 }
 
 /* ---- Waiting ---- */

@@ -51,6 +51,7 @@ struct conn {
     struct ws_reader reader;
     const struct conn_limits *limits;
     struct conn_bucket messages, bytes;
+    int64_t overhead;     /* TLS's own bytes that are counted so far, or are free */
     int64_t unread_until; /* over its rate: the socket is not read before */
     int64_t over_since;   /* when it came to be over its rate without a break since; 0: it is not */
     uint64_t frame;       /* ws_unfinished, as it was when we looked last */

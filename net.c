@@ -619,12 +619,14 @@ static ssize_t tls_read(struct net_stream *stream, void *buf, size_t len)
     }
     ERR_clear_error();
     errno = 0;
+    uint64_t before = BIO_number_read(bio);
     stream->may_read = true;
     BIO_set_callback_arg(bio, (char *)&stream->may_read);
     BIO_set_callback_ex(bio, ration_reads);
     int result = SSL_read_ex(stream->ssl, buf, len, &done);
     BIO_set_callback_ex(bio, NULL);
     stream->drained = !SSL_has_pending(stream->ssl);
+    stream->overhead += (int64_t)(BIO_number_read(bio) - before) - (int64_t)done;
     if (result == 1)
         return (ssize_t)done;
     return tls_failure(stream, result, &stream->read_wants);

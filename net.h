@@ -25,6 +25,7 @@ enum {
     NET_PRINT_MAX = 96,          /* a SHA-256 fingerprint as "AB:CD:...", with its NUL */
     NET_ERROR_MAX = 256,         /* an error text, with its NUL */
     NET_HOUSEHOLD = 16,          /* bytes of what limits per address count by */
+    NET_AHEAD_MAX = 20 * 1024,   /* a TLS record and what is read along with it */
     NET_UNSENT_MAX = 128 * 1024, /* bytes that the kernel keeps for a peer, not on their way yet */
 };
 
@@ -42,6 +43,8 @@ struct net_stream {
     bool plain_http;    /* the peer spoke HTTP where TLS was due: plain from here on */
     const char *why;    /* what failed in TLS (a constant string), or NULL */
     bool may_read;      /* one more recv(2) in this net_read (TLS) */
+    int64_t overhead;   /* bytes that net_read took in and did not hand out (TLS): its own, and
+                         * up to NET_AHEAD_MAX that it has not handed out yet */
 };
 
 /* ---- Time, waiting and waking ---- */

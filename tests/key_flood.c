@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * key_flood.c - a member that sends nothing but KeyUpdates (RFC 8446 §4.6.3), as fast as they go.
+ * key_flood.c - a member that sends nothing but KeyUpdates (RFC 8446 §4.6.3), faster than they can be
+ * read.
  *
  * usage: key_flood PORT PASSWORD NAME SECONDS
- * It joins the room "canaries" of 127.0.0.1, then asks for new keys again and again, and reads what comes.
- * Exit status: 0 when the time is over or the server had enough of it, 1 when it never came in.
+ * It joins the room "canaries" of 127.0.0.1 and makes KeyUpdates for so many seconds of processor time,
+ * with a Close frame behind them. Then it prints how many they are, sends them all at once, and waits
+ * for the end. Making one takes about as long as reading one, so for about as long the server has
+ * another one to read, whenever it looks.
+ * Exit status: 0 when all are sent or the server had enough of it, 1 when it never came in.
  */
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
@@ -20,10 +26,12 @@ static const char upgrade[] =
     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/* Sends a short text as one frame, masked with zeros. */
-static int say(SSL *ssl, const char *text)
+enum { TEXT = 0x81, CLOSE = 0x88 };
+
+/* Sends a short frame, masked with zeros. */
+static int say(SSL *ssl, unsigned char what, const char *text)
 {
-    unsigned char frame[6 + 125] = {0x81};
+    unsigned char frame[6 + 125] = {what};
     size_t len = strlen(text), done;
     if (len > 125)
         return 0;
@@ -37,21 +45,38 @@ static int enter(SSL *ssl, const char *password, const char *name)
     char answer[4096];
     size_t done;
     return SSL_do_handshake(ssl) == 1 && SSL_write_ex(ssl, upgrade, strlen(upgrade), &done) &&
-           SSL_read_ex(ssl, answer, sizeof(answer), &done) && say(ssl, password) && say(ssl, name);
+           SSL_read_ex(ssl, answer, sizeof(answer), &done) && say(ssl, TEXT, password) &&
+           say(ssl, TEXT, name);
 }
 
-/* Returns how many keys the server was told, until the time is over or it hung up. */
-static uint64_t flood(SSL *ssl, time_t seconds)
+/* Makes KeyUpdates for so long, and a Close frame, and leaves all in `made`. Returns how many. */
+static uint64_t make_updates(SSL *ssl, BIO *made, time_t seconds)
 {
     uint64_t updates = 0;
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    BIO_up_ref(made);
+    SSL_set0_wbio(ssl, made);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     for (time_t end = now.tv_sec + seconds; now.tv_sec < end; updates++) {
         if (SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 || SSL_do_handshake(ssl) != 1)
             break;
-        clock_gettime(CLOCK_MONOTONIC, &now);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     }
+    say(ssl, CLOSE, "");
     return updates;
+}
+
+/* Sends what was made, and waits until the server hangs up. */
+static void send_all(SSL *ssl, int fd, BIO *made)
+{
+    char *bytes, answer[4096];
+    ssize_t n;
+    size_t done;
+    for (long left = BIO_get_mem_data(made, &bytes); left > 0; left -= n, bytes += n)
+        if ((n = write(fd, bytes, (size_t)left)) <= 0)
+            return;
+    while (SSL_read_ex(ssl, answer, sizeof(answer), &done))
+        ;
 }
 
 int main(int argc, char **argv)
@@ -60,14 +85,20 @@ int main(int argc, char **argv)
     SSL *ssl = NULL;
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     BIO *bio = ctx ? BIO_new_ssl_connect(ctx) : NULL;
-    if (argc != 5 || !bio || BIO_get_ssl(bio, &ssl) != 1)
+    BIO *made = BIO_new(BIO_s_mem());
+    if (argc != 5 || !made || !bio || BIO_get_ssl(bio, &ssl) != 1)
         return 2;
     snprintf(address, sizeof(address), "127.0.0.1:%s", argv[1]);
     BIO_set_conn_hostname(bio, address);
     int status = BIO_do_connect(bio) == 1 && enter(ssl, argv[2], argv[3]) ? 0 : 1;
-    if (status == 0)
-        printf("%llu\n", (unsigned long long)flood(ssl, atoi(argv[4])));
+    if (status == 0) {
+        signal(SIGPIPE, SIG_IGN);
+        printf("%llu\n", (unsigned long long)make_updates(ssl, made, atoi(argv[4])));
+        fflush(stdout);
+        send_all(ssl, (int)BIO_get_fd(bio, NULL), made);
+    }
     BIO_free_all(bio);
+    BIO_free(made);
     SSL_CTX_free(ctx);
     return status;
 }
