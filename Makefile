@@ -232,8 +232,10 @@ faults:
 	$(Q)RAGNAROK=$(abspath build/address-undefined/ragnarok) TEST_TIME_SCALE=4 HELLOS=100000 \
 		tools/python -m pytest -q tests/test_tls.py -k hello
 
-# Debian's testssl.sh, which is not among what the tests need.
-tls-check: $(SERVER)
+# Anew each time, with Debian's testssl.sh.
+tls-check:
+	$(Q)tools/deps tls
+	$(Q)$(MAKE) --no-print-directory $(SERVER)
 	$(Q)PYTHONPATH=tests tools/python tools/tls_check
 
 # Whom it is compared with; what cannot be built is skipped by name.

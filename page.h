@@ -19,7 +19,8 @@ enum {
     PAGE_ERROR_MAX = 512,        /* an error text, with its NUL */
 };
 
-/* One file of web/, as tools/embed makes it: as it is, and as gzip where that is shorter. */
+/* One file of web/, as tools/embed makes it: as it is, and as gzip where that is shorter and it is no
+ * HTML. */
 struct page_file {
     const char *name, *type;
     const unsigned char *plain;

@@ -249,29 +249,38 @@ def test_page_of_a_room(server, path):
 
 def test_page_as_gzip_rfc9110_12_5_3(serve, tls):
     server = serve(SSL=tls)
-    plain = get(server, Accept_Encoding="br, gzip;q=0")
-    packed = get(server, Accept_Encoding="gzip, deflate, br, zstd")
+    plain = get(server, "/style.css", Accept_Encoding="br, gzip;q=0")
+    packed = get(server, "/style.css", Accept_Encoding="gzip, deflate, br, zstd")
     assert "content-encoding" not in plain.fields
     assert packed.fields["content-encoding"] == "gzip"
-    assert gzip.decompress(packed.body) == plain.body == (WEB / "index.html").read_bytes()
+    assert gzip.decompress(packed.body) == plain.body == (WEB / "style.css").read_bytes()
     assert len(packed.body) < len(plain.body)
     assert packed.fields["etag"] != plain.fields["etag"]
     assert packed.fields["vary"] == plain.fields["vary"] == "Accept-Encoding"
 
 
+@pytest.mark.parametrize("path", ["/", "/rooms/tea", "/index.html", "/trust"])
+def test_documents_are_never_compressed(serve, path):
+    """What stands in an address is never in one compressed answer with anything else (BREACH)."""
+    server = serve(SSL=True)
+    response = get(server, path, Accept_Encoding="gzip, deflate, br, zstd, compress, identity;q=0")
+    assert response.status == 200 and response.body.startswith(b"<!doctype html>")
+    assert "content-encoding" not in response.fields and "vary" not in response.fields
+
+
 def test_page_that_has_not_changed_is_304_rfc9110_13_1_2(serve, tls):
     server = serve(SSL=tls)
     for coding in ("gzip", None):
-        whole = get(server, Accept_Encoding=coding)
+        whole = get(server, "/style.css", Accept_Encoding=coding)
         tag = whole.fields["etag"]
         for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
-            response = get(server, Accept_Encoding=coding, If_None_Match=known)
+            response = get(server, "/style.css", Accept_Encoding=coding, If_None_Match=known)
             assert (response.status, response.body) == (304, b"")
             assert response.fields["etag"] == tag
             assert response.fields["vary"] == "Accept-Encoding"
             assert_safe(response)
         for strange in ('"x"', tag.strip('"'), tag[:-1], ""):
-            response = get(server, Accept_Encoding=coding, If_None_Match=strange)
+            response = get(server, "/style.css", Accept_Encoding=coding, If_None_Match=strange)
             assert (response.status, response.body) == (200, whole.body)
 
 
