@@ -18,7 +18,7 @@ import time
 import pytest
 import websockets
 
-from helpers import PASSWORD, PATIENCE, ROOT, SCALE, Peer, join, scenario, wait_until
+from helpers import PASSWORD, PATIENCE, ROOT, SCALE, Peer, join, scenario, steady, wait_until
 
 COMMAND = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
 LOAD_SCALE = float(os.environ.get("LOAD_SCALE", "1"))
@@ -123,9 +123,9 @@ def test_idle(server):
 
 def test_visits(server):
     """Connected, let in by HTTP, reset, and again; the server is as it was before."""
-    report = load(server, members=4, visits=True, seconds=1)
+    with steady(server):
+        report = load(server, members=4, visits=True, seconds=1)
     assert report["visits"] > 4 and report["deliveries"] == 0
-    load(server, members=2, messages=1)
 
 
 # ---- Coming and going ----------------------------------------------------------------------------
@@ -135,7 +135,8 @@ def test_visits(server):
 def test_1000_join_at_once(server, way):
     """All are in, all know of each other, and a word reaches every one of them."""
     members = scaled(1000, least=50)
-    report = load(server, members=members, joins_at_once=True, messages=3, v2=way == "v2")
+    with steady(server):
+        report = load(server, members=members, joins_at_once=True, messages=3, v2=way == "v2")
     assert report["deliveries"] == 3 * members
 
 
@@ -143,22 +144,25 @@ def test_1000_join_at_once(server, way):
 def test_churn_with_resets(serve, tls, way):
     """Who stays notices nothing of others that come, leave, and are cut off all the time."""
     server = serve(SSL=tls, history=50, **UNLIMITED)
-    report = load(
-        server,
-        members=scaled(30, least=6),
-        senders=4,
-        rate=scaled(2000, least=100),
-        seconds=4 + int(SCALE),
-        churn=scaled(100, least=10),
-        v2=way == "v2",
-    )
+    with steady(server):
+        report = load(
+            server,
+            members=scaled(30, least=6),
+            senders=4,
+            rate=scaled(2000, least=100),
+            seconds=4 + int(SCALE),
+            churn=scaled(100, least=10),
+            v2=way == "v2",
+        )
     assert report["came"] > 0 and report["went"] > 0
 
 
 def test_member_that_stops_reading(small):
     """It is closed, alone, with one line in the log that gives figures; the others lose nothing."""
     members = scaled(100, least=10)
-    report = load(small, members=members, senders=4, messages=1000, size=4000, window=2, stall=1)
+    talk = {"members": members, "senders": 4, "messages": 1000, "size": 4000, "window": 2}
+    with steady(small):
+        report = load(small, stall=1, **talk)
     assert report["stalled_closed"] == 1
     assert report["deliveries"] == 4 * 1000 * (members - 1)
     wait_until(lambda: " too_slow " in small.log(), "a line in the log")
@@ -171,7 +175,8 @@ def test_key_update_storm(serve):
     """RFC 8446 §4.6.3: every KeyUpdate makes the server write where it only meant to read."""
     server = serve(SSL=True, **UNLIMITED)
     messages = scaled(1000, least=20)
-    report = load(server, members=20, senders=16, messages=messages, window=4, key_update=1)
+    with steady(server):
+        report = load(server, members=20, senders=16, messages=messages, window=4, key_update=1)
     assert report["key_updates"] > 16 * messages / 2  # none while an earlier message is stuck
 
 

@@ -43,6 +43,7 @@ from helpers import (
     join,
     request,
     scenario,
+    steady,
     wait_until,
 )
 from test_lifecycle import NO_RATE, broadcast, connections, status_of
@@ -228,14 +229,15 @@ def test_what_is_wrong_changes_nothing(serve, what):
     else:
         change(server, server_name="Tea", server_password="never-in-force", **wrong)
         server.keep_secret("never-in-force")
-    line = hup(server, "reload_failed")
-    assert re.search(rf' error reload_failed why="[^"]*{complaint}[^"]*"$', line), line
-    with Raw(server) as ana:
-        assert ana.join("ana")["ServerName"] == "Ks"
-    server.config.write_text(json.dumps({**SETTINGS, "server_name": "Tea"}))
-    hup(server)
-    with Raw(server) as ana:
-        assert ana.join("bob")["ServerName"] == "Tea"
+    with steady(server):
+        line = hup(server, "reload_failed")
+        assert re.search(rf' error reload_failed why="[^"]*{complaint}[^"]*"$', line), line
+        with Raw(server) as ana:
+            assert ana.join("ana")["ServerName"] == "Ks"
+        server.config.write_text(json.dumps({**SETTINGS, "server_name": "Tea"}))
+        hup(server)
+        with Raw(server) as ana:
+            assert ana.join("bob")["ServerName"] == "Tea"
 
 
 # ---- New certificates ----------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def shown_certificate(server):
 def test_a_new_certificate_is_shown_and_nobody_notices(serve):
     server = serve(SSL=True)
     before = shown_certificate(server)
-    with Raw(server) as ana, Raw(server) as bob:
+    with steady(server), Raw(server) as ana, Raw(server) as bob:
         ana.join("ana")
         bob.join("bob")
         make_pair(server.folder, name="new")
@@ -294,41 +296,44 @@ def test_a_bad_certificate_keeps_the_old_one_and_says_why(serve, how):
     make_pair(server.folder, name="bad")
     spoil, why = BAD_PAIRS[how]
     spoil(server.folder)
-    change(server, SSL_Cert="bad.crt", SSL_Key="bad.pem", server_name="Tea")
-    assert re.search(why, hup(server, "reload_failed"))
-    assert shown_certificate(server) == before
-    with Raw(server) as ana:
-        assert ana.join("ana")["ServerName"] == "Ks", "wholly or not at all"
+    with steady(server):
+        change(server, SSL_Cert="bad.crt", SSL_Key="bad.pem", server_name="Tea")
+        assert re.search(why, hup(server, "reload_failed"))
+        assert shown_certificate(server) == before
+        with Raw(server) as ana:
+            assert ana.join("ana")["ServerName"] == "Ks", "wholly or not at all"
 
 
 def test_missing_certificates_are_not_made_anew(serve):
     """A tool that renews them may just be at it."""
     server = serve(SSL=True)
     before = shown_certificate(server)
-    server.certificate.rename(server.folder / "elsewhere.crt")
-    server.key.rename(server.folder / "elsewhere.pem")
-    hup(server, "reload_failed")
-    assert not server.key.exists() and shown_certificate(server) == before
+    with steady(server):
+        server.certificate.rename(server.folder / "elsewhere.crt")
+        server.key.rename(server.folder / "elsewhere.pem")
+        hup(server, "reload_failed")
+        assert not server.key.exists() and shown_certificate(server) == before
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit(2)")
 def test_new_settings_without_a_descriptor_left(serve, tls):
     server = serve(SSL=tls)
-    used = max(int(name) for name in os.listdir(f"/proc/{server.pid}/fd")) + 1
-    before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 3, before[1]))
-    with contextlib.ExitStack() as stack:
-        for _ in range(20):
-            client = stack.enter_context(socket.socket())
-            client.connect(("127.0.0.1", server.port))
-        wait_until(lambda: lines(server, "accept_failed"), "all descriptors in use")
-        change(server, server_name="Tea")
-        for _ in range(5):
-            hup(server)
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
-    wait_until(lambda: connections(server) == 0, "the others to be gone")
-    with Raw(server) as ana:
-        assert ana.join("ana")["ServerName"] == "Tea"
+    with steady(server):
+        used = max(int(name) for name in os.listdir(f"/proc/{server.pid}/fd")) + 1
+        before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 3, before[1]))
+        with contextlib.ExitStack() as stack:
+            for _ in range(20):
+                client = stack.enter_context(socket.socket())
+                client.connect(("127.0.0.1", server.port))
+            wait_until(lambda: lines(server, "accept_failed"), "all descriptors in use")
+            change(server, server_name="Tea")
+            for _ in range(5):
+                hup(server)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        wait_until(lambda: connections(server) == 2, "all but the canaries to be gone")
+        with Raw(server) as ana:
+            assert ana.join("ana")["ServerName"] == "Tea"
 
 
 def resident_kib(server):
@@ -354,7 +359,8 @@ def crowd(server, members):
 
 
 def test_100_reloads_drop_nobody(serve):
-    """With 200 members, over TLS. When a crowd's time is up before, another comes in its place."""
+    """With 200 members, over TLS: they are the canaries. When a crowd's time is up before, another
+    comes in its place. How much is logged is up to who reloads so often."""
     server = serve(SSL=True, max_clients=4000, max_clients_per_address=0, **NO_RATE)
     for number in range(2):
         make_pair(server.folder, name=f"pair-{number}")
