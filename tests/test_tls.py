@@ -14,11 +14,12 @@ import socket
 import ssl
 import struct
 import subprocess
+import time
 
 import pytest
 
 from faults import SETTINGS
-from helpers import PASSWORD, PATIENCE, ROOT, steady
+from helpers import PASSWORD, PATIENCE, ROOT, SCALE, steady
 
 OPENSSL = os.environ.get("OPENSSL", "openssl")
 HELLOS = int(os.environ.get("HELLOS", "2000"))
@@ -232,5 +233,7 @@ def test_nothing_but_new_keys(serve):
     server = serve(SSL=True, too_fast_seconds=1)
     with steady(server) as canaries, flood(server, 2) as member:
         while not ended(member, 0.05):
-            canaries.exchange()
+            begin = time.monotonic()
+            canaries.talk()
+            assert time.monotonic() - begin < SCALE, "a word took longer than a second"
     assert re.search(r'left client=3 why="too fast', server.log())
