@@ -126,13 +126,13 @@ static void pop(struct outbox *out)
     item_free(unlink_first(out));
 }
 
-/* Whether the first item is on its way: bytes of it were sent, or are held by TLS, or it goes on with
- * what the ring began. */
+/* Whether the first item must leave before any other: bytes of it were sent, or are held by TLS, or it
+ * goes on with what the ring began, or it is the head without which no frame makes sense. */
 static bool begun(const struct outbox *out)
 {
     const struct outbox_item *item = out->first;
-    return item &&
-           (item->sent || item->kind == OUTBOX_COPY || (out->offered && item->at <= out->position));
+    return item && (item->sent || item->kind == OUTBOX_COPY || item->kind == OUTBOX_RESPONSE ||
+                    (out->offered && item->at <= out->position));
 }
 
 /* Drops all that waits but a first item that is on its way. Returns a Close frame that was among it,
@@ -519,7 +519,7 @@ uint64_t outbox_pump(struct outbox *out)
 bool outbox_open(struct outbox *out, struct frame *head)
 {
     pthread_mutex_lock(&out->lock);
-    out->open = post_locked(out, OUTBOX_MESSAGE, head);
+    out->open = post_locked(out, OUTBOX_RESPONSE, head);
     flush_locked(out);
     bool opened = out->open;
     pthread_mutex_unlock(&out->lock);

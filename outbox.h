@@ -46,7 +46,7 @@ void frame_drop(struct frame *frame);
  * still waits, so that neither pings nor comings and goings can make the queue grow. */
 enum outbox_kind {
     OUTBOX_MESSAGE,
-    OUTBOX_RESPONSE, /* of HTTP, the only thing that is ever sent then: queue_max is not for it */
+    OUTBOX_RESPONSE, /* of HTTP: the first thing sent, or the only one; queue_max is not for it */
     OUTBOX_COPY,     /* what the outbox itself took out of the ring: history, the rest of a frame */
     OUTBOX_PRESENCE,
     OUTBOX_PING,

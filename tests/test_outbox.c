@@ -1181,6 +1181,50 @@ static void test_leaving_no_ring_drops_nothing(void **state)
     check_heard(line, "1 2 ");
 }
 
+/* Fills the socket with what the test takes out again: returns how many bytes. */
+static size_t fill_socket(struct line *line)
+{
+    char bytes[CHOKE] = "";
+    size_t filled = 0;
+    ssize_t n;
+    while ((n = net_write(&line->out.stream, bytes, sizeof(bytes))) > 0)
+        filled += (size_t)n;
+    return filled;
+}
+
+static void take_filling(struct line *line, size_t filled)
+{
+    char bytes[CHOKE];
+    while (filled > 0) {
+        ssize_t n = net_read(&line->peer, bytes, filled < CHOKE ? filled : CHOKE);
+        assert_true(n > 0);
+        filled -= (size_t)n;
+    }
+}
+
+/* No frame is sent without the head before it, not even the last one. */
+static void test_leaving_before_the_head_has_left(void **state)
+{
+    void *opened;
+    open_line(&opened, false);
+    struct line *line = opened;
+    size_t filled = fill_socket(line);
+    struct frame *head = frame_new(-1, "HTTP", 4);
+    char read[5] = "";
+    assert_true(outbox_open(&line->out, head));
+    frame_drop(head);
+    enter_new_ring(line, RING);
+    broadcast(line, 100);
+    leave(line);
+    take_filling(line, filled);
+    outbox_flush(&line->out);
+    assert_int_equal(net_read(&line->peer, read, 4), 4);
+    assert_string_equal(read, "HTTP");
+    check_heard(line, "2 close:1000:bye ");
+    close_line(&opened);
+    (void)state;
+}
+
 /* ---- A peer that is gone ---------------------------------------------------------------------- */
 
 static void test_peer_is_gone(void **state)
@@ -1650,6 +1694,7 @@ static const struct CMUnitTest tests[] = {
     BOTH(test_leaving_while_tls_holds_broadcasts),
     BOTH(test_leaving_while_tls_holds_exactly_one_record),
     BOTH(test_leaving_no_ring_drops_nothing),
+    cmocka_unit_test(test_leaving_before_the_head_has_left),
     BOTH(test_peer_is_gone),
     TLS(test_8446_4_6_3_new_keys_while_a_write_is_refused),
     TLS(test_8446_4_6_3_new_keys_twice_while_a_write_is_refused),
