@@ -31,12 +31,14 @@ struct scan {
      * of an object above those of the object around it. */
     struct json_object *object;
     size_t depth;   /* arrays and objects open here */
-    uint64_t *keys; /* the stack: room for JSON_OPEN_KEYS_MAX */
+    uint64_t *keys; /* the stack: room for KEYS_ROOM; those of the top level are lowest */
     size_t open;    /* keys on it */
 };
 
 /* What next_char returns instead of a character. */
 enum { CHAR_END = -1, CHAR_BAD = -2 };
+
+enum { KEYS_ROOM = JSON_OPEN_KEYS_MAX + JSON_RELAY_FIELDS };
 
 _Static_assert(JSON_DEPTH_MAX == 32 && JSON_FIELDS_MAX == 64 && JSON_OPEN_KEYS_MAX == 256,
                "the complaints name these numbers");
@@ -314,6 +316,32 @@ static bool scan_array(struct scan *s)
     return take(s, ']') || fail(s, "a comma or ] is missing");
 }
 
+/* What json_relay puts into a message or, first of all, moves to another place in it. */
+static const char *const relay_names[] = {"text", "msgType", "SrcUser", "TgtUser",
+                                          "Id",   "Time",    "History"};
+
+_Static_assert(sizeof relay_names / sizeof *relay_names == JSON_RELAY_FIELDS,
+               "the header says how many there are");
+
+static bool is_relay_name(uint64_t key)
+{
+    for (size_t i = 0; i < JSON_RELAY_FIELDS; i++)
+        if (key == json_key(relay_names[i]))
+            return true;
+    return false;
+}
+
+/* How many keys of the top level do not count; `key` is the one that is read. */
+static size_t uncounted(const struct scan *s, uint64_t key)
+{
+    size_t count = s->depth == 1 && is_relay_name(key);
+    size_t above = s->object->count + (s->depth > 1); /* the last one's value is being read */
+
+    for (size_t i = 0; i < above; i++)
+        count += is_relay_name(s->keys[i]);
+    return count;
+}
+
 /* Notes a key of the innermost object, whose keys begin at `first`. With two equal keys each reader
  * picks another one (RFC 8259 §4), and what one checks is not what the other sees. */
 static bool open_key(struct scan *s, size_t first, uint64_t key)
@@ -321,9 +349,12 @@ static bool open_key(struct scan *s, size_t first, uint64_t key)
     for (size_t i = first; i < s->open; i++)
         if (s->keys[i] == key)
             return fail(s, "this name is there twice");
-    if (s->depth == 1 && s->object->count == JSON_FIELDS_MAX)
+    size_t fields = s->depth == 1 ? s->object->count : 0;
+    bool many = fields >= JSON_FIELDS_MAX || s->open >= JSON_OPEN_KEYS_MAX;
+    size_t spare = many ? uncounted(s, key) : 0;
+    if (fields >= JSON_FIELDS_MAX + spare)
         return fail(s, "a message has 64 fields at most");
-    if (s->open == JSON_OPEN_KEYS_MAX)
+    if (s->open >= JSON_OPEN_KEYS_MAX + spare)
         return fail(s, "nested objects have 256 names at most");
     s->keys[s->open++] = key;
     return true;
@@ -408,7 +439,7 @@ static bool scan_message(struct scan *s)
 
 int json_parse(struct json_object *object, const char *text, size_t len, struct json_error *error)
 {
-    uint64_t keys[JSON_OPEN_KEYS_MAX];
+    uint64_t keys[KEYS_ROOM];
     struct scan s = {.at = text, .end = text + len, .object = object, .keys = keys};
 
     object->count = 0;
@@ -515,7 +546,7 @@ bool json_is(const struct json_object *object, const char *name, const char *tex
 /* The array was parsed before, so it can be read without a complaint. */
 bool json_element(const struct json_field *array, size_t *at, struct json_field *element)
 {
-    uint64_t keys[JSON_OPEN_KEYS_MAX];
+    uint64_t keys[KEYS_ROOM];
     struct json_object ignored = {.count = 0};
     struct scan s = {.at = array->value + *at,
                      .end = array->value + array->value_len,
@@ -583,21 +614,11 @@ static bool sink_open(struct sink *sink, size_t spare)
     return true;
 }
 
-static bool server_sets(const struct json_field *field)
-{
-    static const char *const names[] = {"msgType", "SrcUser", "TgtUser", "Id", "Time", "History"};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (field->key == json_key(names[i]))
-            return true;
-    return false;
-}
-
 /* A message on its way from one client to others. */
 struct relay {
     bool private;
     const char *src;
-    const struct json_field *fields[JSON_FIELDS_MAX]; /* those that travel, in their new order */
+    const struct json_field *fields[JSON_FIELDS_MAX + 1]; /* `text` and the others that travel */
     size_t count;
 };
 
@@ -609,7 +630,7 @@ static void relay_pick(struct relay *relay, const struct json_object *in)
     if (text)
         relay->fields[relay->count++] = text;
     for (size_t i = 0; i < in->count; i++)
-        if (&in->fields[i] != text && !server_sets(&in->fields[i]))
+        if (!is_relay_name(in->fields[i].key))
             relay->fields[relay->count++] = &in->fields[i];
 }
 

@@ -18,6 +18,7 @@ enum {
     JSON_DEPTH_MAX = 32,      /* nested arrays and objects; deeper is refused */
     JSON_FIELDS_MAX = 64,     /* fields at the top level; more is refused */
     JSON_OPEN_KEYS_MAX = 256, /* keys of all objects open at one place; more is refused */
+    JSON_RELAY_FIELDS = 7,    /* at the top level; these count for neither: see json_relay */
 };
 
 /* One field of the top-level object. All pointers borrow from the text that was parsed. */
@@ -30,7 +31,7 @@ struct json_field {
 };
 
 struct json_object {
-    struct json_field fields[JSON_FIELDS_MAX];
+    struct json_field fields[JSON_FIELDS_MAX + JSON_RELAY_FIELDS];
     size_t count;
 };
 
@@ -89,7 +90,8 @@ char *json_quote(const char *text);
 /* A Broadcast (`private` false) or PrivateMessage as its receivers get it: msgType, SrcUser
  * (`src`, quoted by json_quote), for a Broadcast TgtUser "", then `text` and every other field of
  * `in` untouched, except msgType, SrcUser, TgtUser, Id, Time and History, which are the server's
- * to set. It is left open, with room for what json_stamp ends it with. */
+ * to set. It is left open, with room for what json_stamp ends it with. What json_parse took, it takes
+ * again as relayed: to it, those fields and `text` do not count. */
 char *json_relay(const struct json_object *in, bool private, const char *src, size_t *len);
 
 enum { JSON_STAMP_MAX = 64 };

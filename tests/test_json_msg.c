@@ -508,6 +508,15 @@ static void fields_are_bounded(void **state)
     page.len = len;
     append(&page, ",\"one more\":0}");
     assert_string_equal(complaint(&page), "a message has 64 fields at most");
+    page.len = len;
+    append(&page, ",\"msgType\":0,\"SrcUser\":0,\"TgtUser\":0,\"text\":0,\"Id\":0,\"Time\":0,"
+                  "\"History\":0");
+    len = page.len;
+    append(&page, "}");
+    assert_string_equal(complaint(&page), "none");
+    page.len = len;
+    append(&page, ",\"one more\":0}");
+    assert_string_equal(complaint(&page), "a message has 64 fields at most");
 }
 
 /* One key of the outermost object is open, the rest in the objects below it. */
@@ -528,6 +537,25 @@ static void open_keys_are_bounded(void **state)
     (void)state;
     assert_string_equal(complaint_with_open_keys(JSON_OPEN_KEYS_MAX), "none");
     assert_string_equal(complaint_with_open_keys(JSON_OPEN_KEYS_MAX + 1),
+                        "nested objects have 256 names at most");
+}
+
+/* Two that the server puts in front are open, and one that is not the server's. */
+static const char *complaint_behind_the_servers_fields(size_t count)
+{
+    struct page page = {.len = 0};
+
+    append(&page, "{\"msgType\":\"Broadcast\",\"SrcUser\":\"ana\",\"a\":{");
+    append_fields(&page, "k", count - 1);
+    append(&page, "}}");
+    return complaint(&page);
+}
+
+static void open_keys_of_the_server_do_not_count(void **state)
+{
+    (void)state;
+    assert_string_equal(complaint_behind_the_servers_fields(JSON_OPEN_KEYS_MAX), "none");
+    assert_string_equal(complaint_behind_the_servers_fields(JSON_OPEN_KEYS_MAX + 1),
                         "nested objects have 256 names at most");
 }
 
@@ -1212,6 +1240,7 @@ int main(void)
         cmocka_unit_test(depth_counts_what_is_open_only),
         cmocka_unit_test(fields_are_bounded),
         cmocka_unit_test(open_keys_are_bounded),
+        cmocka_unit_test(open_keys_of_the_server_do_not_count),
         cmocka_unit_test(a_closed_object_gives_its_keys_back),
         cmocka_unit_test(keys_are_fnv1a),
         cmocka_unit_test(fields_are_found_by_their_decoded_name),
