@@ -11,42 +11,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "json_msg.h"
-#include "life.h"
-#include "net.h"
-#include "register.h"
-#include "room.h"
-#include "settings.h"
-#include "ws.h"
+#include "fuzz_server.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-enum { WAIT_MS = 10000, FRAME_MAX = 70000 };
-
-static const char settings_text[] =
-    "{\"SSL\":false,\"SSL_Cert\":\"a\",\"SSL_Key\":\"b\",\"server_ip\":\"::1\",\"server_port\":0,"
-    "\"server_name\":\"Ks\",\"server_password\":\"963\",\"history\":9,\"max_messages_per_second\":"
-    "0,"
-    "\"max_clients_per_address\":0,\"exempt_loopback\":true,\"log_level\":\"error\",\"max_message_"
-    "bytes\":4096,"
-    "\"ping_interval_seconds\":3600," /* who stays answers none */
-    "\"room_buffer_bytes\":65536}";
+enum { WAIT_MS = 10000 };
 
 static int listener; /* the end of the one who stays */
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void send_all(int fd, const void *bytes, size_t len)
 {
@@ -70,30 +43,16 @@ static void send_text(int fd, const void *text, size_t len)
 /* Connects by a socket pair and asks for a WebSocket. Returns the client's end. */
 static int begin(bool v2)
 {
-    static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-                                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    static const char protocol[] = "Sec-WebSocket-Protocol: ragnarok.v2\r\n";
     struct sockaddr_storage peer = {.ss_family = AF_INET6}; /* exempt: it may guess for ever */
     ((struct sockaddr_in6 *)&peer)->sin6_addr = in6addr_loopback;
     int ends[2];
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     life_start(ends[0], &peer);
-    send_all(ends[1], request, sizeof(request) - 1);
+    send_all(ends[1], fuzz_request, strlen(fuzz_request));
     if (v2)
-        send_all(ends[1], protocol, sizeof(protocol) - 1);
+        send_all(ends[1], fuzz_protocol, strlen(fuzz_protocol));
     send_all(ends[1], "\r\n", 2);
     return ends[1];
-}
-
-static void check_event(const struct ws_event *event)
-{
-    struct json_object object;
-    struct json_error error;
-    if (event->opcode == WS_TEXT)
-        require(json_parse(&object, (const char *)event->payload, event->len, &error) == 0);
-    else
-        require(event->opcode == WS_CLOSE || event->opcode == WS_PONG || event->opcode == WS_PING);
 }
 
 /* Whether there is something to read in time. libFuzzer's alarm interrupts the waiting. */
@@ -107,30 +66,19 @@ static bool answers(int fd)
     return ready == 1;
 }
 
-/* Reads what the server says to the end, its HTTP head first. */
+/* Reads what the server says to the end. */
 static void hear_out(int fd)
 {
-    struct ws_reader reader;
-    struct ws_event event;
-    unsigned char *space, *head;
-    bool upgraded = false, open = true;
-    ws_reader_init(&reader, FRAME_MAX, false);
-    while (open) {
-        size_t room = ws_space(&reader, &space), len;
-        require(room > 0 && answers(fd));
-        ssize_t got = read(fd, space, room);
-        open = got > 0;
-        ws_fed(&reader, open ? (size_t)got : 0);
-        len = ws_peek(&reader, &head);
-        char *end = upgraded ? NULL : memmem(head, len, "\r\n\r\n", 4);
-        if (end) {
-            upgraded = true;
-            ws_skip(&reader, (size_t)((unsigned char *)end - head) + 4);
-        }
-        while (upgraded && ws_next(&reader, &event) > 0)
-            check_event(&event);
-    }
-    ws_reader_fini(&reader);
+    struct fuzz_listener heard;
+    char bytes[4096];
+    ssize_t got;
+    fuzz_listener_init(&heard);
+    do {
+        require(answers(fd));
+        got = read(fd, bytes, sizeof(bytes));
+        fuzz_listen(&heard, bytes, got > 0 ? (size_t)got : 0);
+    } while (got > 0);
+    fuzz_listener_fini(&heard);
 }
 
 /* Takes what the one who stays has heard; he must still be there. */
@@ -145,22 +93,8 @@ static void drain_listener(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    char path[64], error[CONFIG_ERROR_MAX];
-    int fd = memfd_create("config", MFD_CLOEXEC);
-    (void)argc;
-    (void)argv;
-    require(write(fd, settings_text, sizeof(settings_text) - 1) > 0);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    struct settings *settings = settings_read(path, SETTINGS_START, error);
-    if (!settings) {
-        fprintf(stderr, "%s\n", error);
-        return 1;
-    }
-    net_wake_init();
-    settings_publish(settings);
-    register_init(&settings->config);
-    life_init();
-    require(rooms_init(&settings->config) == 0);
+    (void)argc, (void)argv;
+    fuzz_server_init();
     listener = begin(false);
     send_text(listener, "963", 3);
     send_text(listener, "ana", 3);

@@ -33,8 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct config config;
     char error[CONFIG_ERROR_MAX] = "";
-    require(ftruncate(fd, 0) == 0);
     require(pwrite(fd, data, size, 0) == (ssize_t)size);
+    require(ftruncate(fd, (off_t)size) == 0); /* afterwards, so that its memory stays its own */
     if (config_load(&config, path, error) == 0) {
         require(config.server_port >= 0 && config.server_port <= 65535);
         require(config.max_clients > 0 && config.server_name[0] != '\0');

@@ -17,6 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MESSAGE_MAX = 300 };
 
+enum { MASKED = 1, RESTS = 2 }; /* bits of the first byte */
+
 /* What was seen so far, as one number, and what came of it. */
 struct trace {
     uint64_t sum;
@@ -58,13 +60,13 @@ static void take_event(struct trace *trace, const struct ws_event *event)
     trace->events++;
 }
 
-/* Reads it all in pieces of at most `piece` bytes. */
-static struct trace read_all(const uint8_t *data, size_t size, size_t piece, bool masked)
+/* Reads it all in pieces of at most `piece` bytes; with a rest after each, or in one go. */
+static struct trace read_all(const uint8_t *data, size_t size, size_t piece, uint8_t how)
 {
     struct ws_reader reader;
     struct ws_event event;
     struct trace trace = {.result = 0};
-    ws_reader_init(&reader, MESSAGE_MAX, masked);
+    ws_reader_init(&reader, MESSAGE_MAX, how & MASKED);
     for (size_t at = 0; at < size && trace.result == 0;) {
         unsigned char *space;
         size_t room = ws_space(&reader, &space), n = size - at < piece ? size - at : piece;
@@ -78,7 +80,8 @@ static struct trace read_all(const uint8_t *data, size_t size, size_t piece, boo
             if (event.opcode == WS_CLOSE)
                 goto done; /* who was told to close reads no further */
         }
-        ws_rest(&reader);
+        if (how & RESTS)
+            ws_rest(&reader);
     }
     if (trace.result < 0) {
         require(event.why != NULL && event.code >= 1002 && event.code <= 1013);
@@ -93,10 +96,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    bool masked = data[0] & 1;
     size_t piece = 1 + data[1] % 64;
-    struct trace whole = read_all(data + 2, size - 2, SIZE_MAX, masked);
-    struct trace parts = read_all(data + 2, size - 2, piece, masked);
+    struct trace whole = read_all(data + 2, size - 2, SIZE_MAX, data[0]);
+    struct trace parts = read_all(data + 2, size - 2, piece, data[0]);
     require(whole.result == parts.result && whole.events == parts.events);
     require(whole.sum == parts.sum);
     return 0;
