@@ -431,10 +431,10 @@ static int read_absolute_form(struct parser *p, struct http_text url)
 static int read_target(struct parser *p)
 {
     struct http_text target = take_run(p, is_target_byte);
-    if (target.len > HTTP_TARGET_MAX)
-        return refuse(p, 414, "the target must not be longer than 2048 bytes");
     if (target.len > 0 && *target.at != '/' && find_scheme(target) == NULL)
         return refuse(p, 400, "the target must be a path or an http, https, ws or wss URL");
+    if (target.len > HTTP_TARGET_MAX)
+        return refuse(p, 414, "the target must not be longer than 2048 bytes");
     if (p->at == p->end)
         return MORE;
     if (target.len == 0 || *p->at != ' ')

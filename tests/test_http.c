@@ -705,6 +705,10 @@ static void test_target_limit_rfc9112_3(void **state)
     assert_int_equal(parse_result(head, len), -414);
     memcpy(head + len, rest, sizeof rest - 1);
     assert_int_equal(parse_result(head, len + sizeof rest - 1), -414);
+
+    head[strlen("GET ")] = 'a'; /* no path: its first byte shows it, however much comes at once */
+    assert_int_equal(parse_result(head, strlen("GET a")), -400);
+    assert_int_equal(parse_result(head, len), -400);
 }
 
 /* GET with a field so long that the head is `len` bytes. */
