@@ -31,14 +31,15 @@ struct scan {
      * of an object above those of the object around it. */
     struct json_object *object;
     size_t depth;   /* arrays and objects open here */
-    uint64_t *keys; /* the stack: room for KEYS_ROOM; those of the top level are lowest */
-    size_t open;    /* keys on it */
+    uint64_t *keys; /* the stack: room for KEYS_ROOM */
+    size_t open;    /* keys on it, */
+    size_t nested;  /* of which those below the top level begin here */
 };
 
 /* What next_char returns instead of a character. */
 enum { CHAR_END = -1, CHAR_BAD = -2 };
 
-enum { KEYS_ROOM = JSON_OPEN_KEYS_MAX + JSON_RELAY_FIELDS };
+enum { KEYS_ROOM = JSON_FIELDS_MAX + JSON_RELAY_FIELDS + JSON_OPEN_KEYS_MAX };
 
 _Static_assert(JSON_DEPTH_MAX == 32 && JSON_FIELDS_MAX == 64 && JSON_OPEN_KEYS_MAX == 256,
                "the complaints name these numbers");
@@ -331,15 +332,14 @@ static bool is_relay_name(uint64_t key)
     return false;
 }
 
-/* How many keys of the top level do not count; `key` is the one that is read. */
-static size_t uncounted(const struct scan *s, uint64_t key)
+/* How many fields a message may have whose names so far are these, and `key`. */
+static size_t fields_max(const struct scan *s, uint64_t key)
 {
-    size_t count = s->depth == 1 && is_relay_name(key);
-    size_t above = s->object->count + (s->depth > 1); /* the last one's value is being read */
+    size_t max = JSON_FIELDS_MAX + is_relay_name(key);
 
-    for (size_t i = 0; i < above; i++)
-        count += is_relay_name(s->keys[i]);
-    return count;
+    for (size_t i = 0; i < s->object->count; i++)
+        max += is_relay_name(s->object->fields[i].key);
+    return max;
 }
 
 /* Notes a key of the innermost object, whose keys begin at `first`. With two equal keys each reader
@@ -349,12 +349,10 @@ static bool open_key(struct scan *s, size_t first, uint64_t key)
     for (size_t i = first; i < s->open; i++)
         if (s->keys[i] == key)
             return fail(s, "this name is there twice");
-    size_t fields = s->depth == 1 ? s->object->count : 0;
-    bool many = fields >= JSON_FIELDS_MAX || s->open >= JSON_OPEN_KEYS_MAX;
-    size_t spare = many ? uncounted(s, key) : 0;
-    if (fields >= JSON_FIELDS_MAX + spare)
+    bool many = s->depth == 1 && s->object->count >= JSON_FIELDS_MAX;
+    if (many && s->object->count >= fields_max(s, key))
         return fail(s, "a message has 64 fields at most");
-    if (s->open >= JSON_OPEN_KEYS_MAX + spare)
+    if (s->depth > 1 && s->open - s->nested == JSON_OPEN_KEYS_MAX)
         return fail(s, "nested objects have 256 names at most");
     s->keys[s->open++] = key;
     return true;
@@ -418,7 +416,8 @@ static bool scan_nested(struct scan *s)
 {
     if (s->depth == JSON_DEPTH_MAX)
         return fail(s, "arrays and objects nest 32 deep at most");
-    s->depth++;
+    if (s->depth++ == 1)
+        s->nested = s->open;
     bool ok = peek(s) == '{' ? scan_object(s) : scan_array(s);
     s->depth--;
     return ok;

@@ -17,8 +17,8 @@
 enum {
     JSON_DEPTH_MAX = 32,      /* nested arrays and objects; deeper is refused */
     JSON_FIELDS_MAX = 64,     /* fields at the top level; more is refused */
-    JSON_OPEN_KEYS_MAX = 256, /* keys of all objects open at one place; more is refused */
-    JSON_RELAY_FIELDS = 7,    /* at the top level; these count for neither: see json_relay */
+    JSON_OPEN_KEYS_MAX = 256, /* keys below it of all objects open at one place; more is refused */
+    JSON_RELAY_FIELDS = 7,    /* fields at the top level that do not count: see json_relay */
 };
 
 /* One field of the top-level object. All pointers borrow from the text that was parsed. */

@@ -14,6 +14,7 @@
 
 #include "name.h"
 #include "page.h"
+#include "proxy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -87,6 +88,18 @@ static void answer(const struct http_request *request)
     require(strstr(moved, "\r\n\r\n") - moved + 4 == (long)len || !request->head_only);
 }
 
+/* Whom a proxy on this machine has passed on is no proxy of its own. */
+static void find_sender(const struct http_request *request)
+{
+    struct address_list trusted = {.count = 1};
+    struct sockaddr_storage peer;
+    require(address_block_read("127.0.0.0/8", &trusted.blocks[0]));
+    require(address_read("127.0.0.1", strlen("127.0.0.1"), &peer));
+    enum proxy_found found = proxy_client(request, &trusted, &peer);
+    require(found == PROXY_CLIENT || address_in(&peer, &trusted));
+    require(found == PROXY_NONE || request->forwarded_count > 0);
+}
+
 static void use(const struct http_request *request, const char *head, size_t len)
 {
     static const char *const allowed[] = {"https://example.org", "null"};
@@ -111,6 +124,7 @@ static void use(const struct http_request *request, const char *head, size_t len
         require(!http_host_under(host, ".local") || host.len > strlen(".local"));
         require(!http_host_allowed(host, allowed, 2) || http_host_is(host, "example.org"));
     }
+    find_sender(request);
     answer(request);
 }
 
