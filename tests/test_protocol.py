@@ -495,7 +495,7 @@ BAD_JSON = {
     "bad-escape": r'{"msgType":"Broadcast","text":"\x41"}',
     "too-deep": '{"msgType":"Broadcast","text":"deep","x":' + "[" * 32 + "]" * 32 + "}",
     "too-many-fields": json.dumps(
-        {"msgType": "Broadcast", "text": "many", **{f"x{n}": n for n in range(63)}}
+        {"msgType": "Broadcast", "text": "many", **{f"x{n}": n for n in range(65)}}
     ),
 }
 
@@ -516,12 +516,12 @@ def test_bad_json(server, text):
 
 @scenario
 async def test_bounds_of_json_are_inclusive(server):
-    """A depth of 32 and 64 fields are still good."""
+    """A depth of 32 and 64 fields of one's own are still good."""
     ana = await join(server, "ana")
     deep = '{"msgType":"Broadcast","text":"deep enough","x":' + "[" * 31 + "]" * 31 + "}"
     await ana.send_text(deep)
     assert (await ana.message())["text"] == "deep enough"
-    many = await ana.ask("Broadcast", text="many fields", **{f"x{n}": n for n in range(62)})
+    many = await ana.ask("Broadcast", text="many fields", **{f"x{n}": n for n in range(64)})
     assert many["x61"] == 61
 
 
