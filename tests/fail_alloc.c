@@ -161,10 +161,24 @@ struct start {
     void *argument;
 };
 
+typedef void clear_function(void);
+
+/* When memory is out just as OpenSSL 3.0 enlarges its list of threads, it makes the thread's error queue to
+ * say so, and loses it. A queue that is there before is not lost. */
+static void make_error_queue(void)
+{
+    clear_function *clear;
+    void *symbol = dlsym(RTLD_DEFAULT, "ERR_clear_error");
+    memcpy(&clear, &symbol, sizeof(clear));
+    if (symbol)
+        clear();
+}
+
 static void *begin(void *argument)
 {
     struct start start = *(struct start *)argument;
     free(argument);
+    make_error_queue();
     begun = true;
     return start.run(start.argument);
 }

@@ -608,10 +608,10 @@ MESSAGES = [
     ('{"msgType":"Broadcast","text":"x","f":' + '{"a":' * 32 + "1" + "}" * 32 + "}", "bad_json"),
     ("[" * 65000, "bad_json"),
     ('{"a":' * 13000, "bad_json"),
-    ('{"msgType":"Broadcast","text":"x"' + many(62) + "}", SAID),
-    ('{"msgType":"Broadcast","text":"x"' + many(63) + "}", "bad_json"),
-    ('{"msgType":"Broadcast","text":"x","f":{"a":1' + many(252) + "}}", SAID),
-    ('{"msgType":"Broadcast","text":"x","f":{"a":1' + many(300) + "}}", "bad_json"),
+    ('{"msgType":"Broadcast","text":"x"' + many(64) + "}", SAID),
+    ('{"msgType":"Broadcast","text":"x"' + many(65) + "}", "bad_json"),
+    ('{"msgType":"Broadcast","text":"x","f":{"a":1' + many(255) + "}}", SAID),
+    ('{"msgType":"Broadcast","text":"x","f":{"a":1' + many(256) + "}}", "bad_json"),
 ]  # fmt: skip
 
 
@@ -691,8 +691,8 @@ JOINS = [
     *[(text, "bad_json") for text in ("", "null", "[]", PASSWORD, JOIN % ',"Name":"eve"',
                                       (JOIN % "") * 2)],
     (JOIN % ',"f":' + "[" * 32 + "]" * 32, "bad_json"),
-    (JOIN % many(61), "Joined"),
-    (JOIN % many(62), "bad_json"),
+    (JOIN % many(62), "Joined"),
+    (JOIN % many(63), "bad_json"),
 ]  # fmt: skip
 
 
