@@ -115,13 +115,13 @@ run:
 	$(Q)$(MAKE) --no-print-directory -s all
 	$(Q)exec ./ragnarok
 
-# Once plainly, then the whole again under each sanitizer.
+# The whole under each sanitizer, random bytes, and the whole once more plainly.
 test:
 	$(Q)tools/deps test
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined units e2e
 	$(Q)$(MAKE) --no-print-directory SAN=thread units e2e
-	$(Q)$(MAKE) --no-print-directory units e2e
 	$(Q)$(MAKE) --no-print-directory fuzz
+	$(Q)$(MAKE) --no-print-directory units e2e
 
 units: $(UNITS)
 	$(Q)for unit in $(UNITS); do \
