@@ -101,7 +101,7 @@ def workloads(most):
         Workload("G4", room(size=4096), 1.3, ring=64 * 1024 * 1024),
         Workload("J1", at_once(thousand), 2.5, floor=False),
         Workload("J10", at_once(ten_thousand), 12, False, peers_last=True, timeout=60),
-        Workload("G64", room(window=1, size=65400), 1.5),
+        Workload("G64", room(window=1, size=65400), 1.5, ring=64 * 1024 * 1024),
         Workload("D5", crowd, 8, False, True, peers_last=True, timeout=40),
     ]
 
