@@ -23,7 +23,6 @@ import helpers
 from helpers import (
     BINARY,
     PASSWORD,
-    PATIENCE,
     ROOT,
     UPGRADE,
     Raw,
@@ -39,6 +38,7 @@ from helpers import (
 from sealing import Person
 
 LOAD = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
+PATIENCE = 6 * helpers.PATIENCE  # valgrind runs one thread at a time, and slowly
 FOUND = 99  # exit status of valgrind when it has something to report
 
 TOOLS = {
@@ -69,6 +69,7 @@ def server(request, serve, tls, monkeypatch, tmp_path):
     known = f"--suppressions={ROOT / 'tests' / 'valgrind.supp'}"
     command = ["valgrind", *TOOLS[request.param], *options, known, *helpers.COMMAND]
     monkeypatch.setattr(helpers, "COMMAND", command)
+    monkeypatch.setattr(helpers, "PATIENCE", PATIENCE)
     server = serve(SSL=tls, **SETTINGS)
     server.report = report
     return server
@@ -154,7 +155,9 @@ async def dialogue(server):
     await replace(server, ana)
     server.signal(signal.SIGHUP)
     misbehave(server)
-    await asyncio.to_thread(wait_until, lambda: " reloaded " in server.log(), "new settings")
+    await asyncio.to_thread(
+        wait_until, lambda: " reloaded " in server.log(), "new settings", PATIENCE
+    )
     await ana.presence("ana", "bob")
     strangers = [Raw(server, tls=False) for _ in range(8)]
     for number, stranger in enumerate(strangers):
@@ -191,7 +194,7 @@ def crowd(server):
 def test_nothing_is_found(server):
     crowd(server)
     dialogue(server)
-    status = server.wait_end()
+    status = server.wait_end(PATIENCE)
     found = server.report.read_text()
     assert "ERROR SUMMARY: 0 errors from 0 contexts" in found, found
     assert status == 0, found
