@@ -84,7 +84,6 @@ static bool send_status(struct client *client, const struct http_request *reques
     return true;
 }
 
-/* Answers the request: a WebSocket, the page, or a refusal. Returns 0 for a WebSocket. */
 int admit_client(struct client *client, const struct http_request *request)
 {
     const char *why;

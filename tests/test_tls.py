@@ -3,7 +3,6 @@
 
 OPENSSL  openssl(1), the other side of the protocol tests; default: openssl
 HELLOS   how many broken ClientHellos are sent; default: 2000, `make faults` sends 100000
-LOAD     the load generator; default: ./build/load of this repository
 """
 import contextlib
 import os
@@ -20,11 +19,10 @@ import pytest
 
 from faults import SETTINGS
 from helpers import PASSWORD, PATIENCE, ROOT, SCALE, steady
+from test_load import load, scaled
 
 OPENSSL = os.environ.get("OPENSSL", "openssl")
 HELLOS = int(os.environ.get("HELLOS", "2000"))
-LOAD = shlex.split(os.environ.get("LOAD", str(ROOT / "build" / "load")))
-LOAD_SCALE = float(os.environ.get("LOAD_SCALE", "1"))
 FLOOD = shlex.split(os.environ.get("FLOOD", str(ROOT / "build" / "key_flood")))
 
 
@@ -181,32 +179,19 @@ def test_broken_client_hellos(serve):
 # ---- New keys, all the time (RFC 8446 §4.6.3) ----------------------------------------------------
 
 
-def storm(server, **options):
-    given = {"port": server.port, "password": PASSWORD, "timeout": int(10 * PATIENCE), **options}
-    command = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    done = subprocess.run(
-        [*LOAD, "--tls", *command],
-        capture_output=True,
-        text=True,
-        timeout=11 * PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-
-
 def test_20_who_ask_for_new_keys_before_every_message(serve):
     server = serve(SSL=True, **SETTINGS)
-    messages = max(10, int(200 * LOAD_SCALE))
+    messages = scaled(200, 10)
     with steady(server):
-        storm(server, members=20, senders=20, messages=messages, window=4, key_update=1)
+        load(server, members=20, senders=20, messages=messages, window=4, key_update=1)
 
 
 def test_20_who_ask_for_new_keys_while_their_sockets_are_full(serve):
     """Far more is under way than sockets take, so answers to KeyUpdate have to wait for writes."""
     server = serve(SSL=True, room_buffer_bytes=64 << 20, **SETTINGS)
-    messages, bulk = max(4, int(16 * LOAD_SCALE)), {"window": 16, "size": 60000}
+    messages, bulk = scaled(16, 4), {"window": 16, "size": 60000}
     with steady(server):
-        storm(server, members=20, senders=20, messages=messages, key_update=1, **bulk)
+        load(server, members=20, senders=20, messages=messages, key_update=1, **bulk)
 
 
 @contextlib.contextmanager
