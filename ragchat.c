@@ -99,7 +99,8 @@ static bool accept_new(struct client *client, const char *print, const char *why
               "%s shows a certificate for the first time (%s). Its SHA-256 fingerprint:\n%s",
               client->chat.server, why, print);
     if (client->options.mode != MODE_TALK) {
-        show_note(&client->show, SHOW_WARN, "it is remembered; one with another key will be refused");
+        show_note(&client->show, SHOW_WARN,
+                  "it is remembered; one with another key will be refused");
         return true;
     }
     dial_drop(&client->chat.dial);

@@ -15,10 +15,10 @@ enum {
 };
 
 struct peer_options {
-    int port;              /* 0: the system picks one */
+    int port; /* 0: the system picks one */
     bool tls;
     const char *cert, *key;
-    long presence_ms;      /* how long changes are gathered before everybody gets the new list */
+    long presence_ms; /* how long changes are gathered before everybody gets the new list */
 };
 
 /* Reads the command line; ends the program with status 2 when it is wrong. Raises the limit of
