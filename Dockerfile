@@ -8,14 +8,17 @@
 #   docker run -p 12345:12345 --hostname "$(hostname)" -v ragnarok:/var/lib/ragnarok \
 #       -v ./room.json:/etc/ragnarok/config.json ragnarok
 #
+# contrib/docker/compose.yaml does the same for docker compose.
+#
 # The settings differ from the sample: server_ip is "0.0.0.0", for loopback is the container's own, and
 # the certificate is in the volume. It names the machine (--hostname), not the addresses outside of the
-# container; with --network host in place of -p it names these, too.
+# container; with --network host in place of -p it names these, too. Set a password of your own: which ports
+# are forwarded cannot be seen from inside, so the sample is refused with --network host only.
 
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev make pkg-config \
-        libssl-dev libcjson-dev libutf8proc-dev libqrencode-dev \
+    && apt-get install -y --no-install-recommends gcc libc6-dev make pkg-config python3-minimal \
+        libssl-dev libcjson-dev libutf8proc-dev libqrencode-dev libseccomp-dev libsqlite3-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -25,7 +28,7 @@ RUN make all && make install DESTDIR=/image PREFIX=/usr \
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libssl3 libcjson1 libutf8proc2 libqrencode4 \
+    && apt-get install -y --no-install-recommends curl libssl3 libcjson1 libutf8proc2 libqrencode4 libseccomp2 libsqlite3-0 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home --shell /usr/sbin/nologin ragnarok \
     && install -d -o ragnarok -g ragnarok -m 0700 /var/lib/ragnarok
@@ -35,5 +38,8 @@ WORKDIR /var/lib/ragnarok
 VOLUME /var/lib/ragnarok
 EXPOSE 12345
 STOPSIGNAL SIGTERM
+# With TLS, or plain where SSL is false. The certificate is not checked: the question is whether it answers.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD \
+    curl -kfsS -o /dev/null https://127.0.0.1:12345/healthz || curl -fsS -o /dev/null http://127.0.0.1:12345/healthz
 ENTRYPOINT ["/usr/bin/ragnarok"]
 CMD ["--config", "/etc/ragnarok/config.json"]

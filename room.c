@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * room.c - the rooms, as room.h promises them.
+ * room.c - the fan-out, joining, leaving, and messages of a room.
  *
- * Entered by every client's thread. Takes the locks 1 to 3 of room.h itself and the others through
- * outbox.h and ring.h; nothing blocks while one of them is held. What a message looks like is
- * json_msg.c's matter, how bytes get out is outbox.c's.
- *
- * Presence is state, not an event: whoever changes the membership sends everybody the new list. In
- * a large room lists are sent at an interval that grows with the room; the first whose change falls
- * into one owes the list for all of them, and sends it when the interval is over.
+ * Every client's thread enters it. Takes locks 1 to 3 of room.h itself and the others through
+ * outbox.h, ring.h and share.h; nothing blocks on I/O while one of them is held. json_msg.c formats
+ * messages, outbox.c sends bytes.
  */
-#include "room.h"
+#include "room/room_parts.h"
 
 #include <pthread.h>
 #include <search.h>
@@ -18,255 +14,72 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "log.h"
-#include "metrics.h"
-#include "net.h"
-#include "ring.h"
+#include "base/metrics.h"
+#include "net/socket.h"
+#include "lib/json/json_ascii.h"
+#include "lib/json/json_writer.h"
 #include "ws.h"
+#include "delivery/frame.h"
+#include "room/keeper.h"
+#include "room/room_history.h"
 
 enum {
-    SMALL_ROOM = 50,             /* members up to which every change is sent at once */
-    PRESENCE_MEMBERS_PER_MS = 5, /* above it: a list every count/5 ms, 200 ms for 1,000 members */
-    PRESENCE_RETRY_MS = 100,     /* when memory was out for one */
-    EPOCH_BYTES = (ROOM_EPOCH_MAX - 1) / 2,
+    ESCAPED_SHARE =
+        8, /* an escaped broadcast may take 1/8 of the ring; a longer one stays as it is */
 };
 
-struct room {
-    struct room *next;             /* [1] */
-    unsigned users;                /* [1] members, also those who left but owe a list */
-    char name[NAME_MAX_BYTES + 1]; /* [I] "" is the main room */
-    char epoch[ROOM_EPOCH_MAX];    /* [I] tells this room from another of the same name */
-
-    pthread_mutex_t members_lock;
-    struct member **members;           /* [2] sorted by name */
-    size_t count, cap;                 /* [2] */
-    int64_t presence_sent;             /* [2] when the last list went out */
-    bool presence_owed;                /* [2] somebody will send one */
-    uint64_t pumped_id;                /* [2] the last broadcast that a round has carried */
-    atomic_int_fast64_t waiting_since; /* [a] when the first came that none has; 0: there is none */
-
-    pthread_mutex_t names_lock;
-    void *names; /* [3] a tree (search.h) of members by fold */
-
-    struct ring ring;
-};
-
-static atomic_bool stopping;
-static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
-static const struct config *settings; /* [1] in force */
-static struct room *list;             /* [1] */
-static int list_count;                /* [1] */
-
-/* ---- Rooms ---- */
-
-static struct room *room_new(const char *name)
+bool room_needs_ascii(const struct room *room)
 {
-    struct room *room = calloc(1, sizeof(*room));
-    if (!room)
-        return NULL;
-    if (!net_random_hex(room->epoch, EPOCH_BYTES) ||
-        ring_init(&room->ring, (size_t)settings->room_buffer_bytes) < 0) {
-        free(room);
-        return NULL;
-    }
-    snprintf(room->name, sizeof(room->name), "%s", name);
-    pthread_mutex_init(&room->members_lock, NULL);
-    pthread_mutex_init(&room->names_lock, NULL);
-    return room;
+    return atomic_load(&room->ascii) > 0;
 }
 
-static void room_free(struct room *room)
-{
-    pthread_mutex_destroy(&room->members_lock);
-    pthread_mutex_destroy(&room->names_lock);
-    ring_fini(&room->ring);
-    free(room->members);
-    free(room);
-}
+/* ---- The fan-out ---- */
 
-/* Finds or makes a room and counts one more user of it. */
-static struct room *enter(const char *name, const char **code, const char **why)
-{
-    pthread_mutex_lock(&list_lock);
-    struct room *room = list;
-    while (room && strcmp(room->name, name) != 0)
-        room = room->next;
-    if (!room && list_count >= settings->max_rooms) {
-        *code = "too_many_rooms";
-        *why = "there are as many rooms as this server allows";
-    } else if (!room && !(room = room_new(name))) {
-        *code = "room_full";
-        *why = "the server is out of memory";
-    } else if (room->users++ == 0 && list && room != list) {
-        room->next = list->next; /* the main room stays first */
-        list->next = room;
-        list_count++;
-        metrics_add(METRIC_ROOMS, 1);
-    }
-    pthread_mutex_unlock(&list_lock);
-    return room;
-}
-
-/* Counts one user less; a room goes with its last, but for the main room. */
-static void quit(struct room *room)
-{
-    pthread_mutex_lock(&list_lock);
-    bool last = --room->users == 0 && room != list;
-    if (last) {
-        struct room **link = &list;
-        while (*link != room)
-            link = &(*link)->next;
-        *link = room->next;
-        list_count--;
-        metrics_add(METRIC_ROOMS, -1);
-    }
-    pthread_mutex_unlock(&list_lock);
-    if (last)
-        room_free(room);
-}
-
-int rooms_init(const struct config *config)
-{
-    settings = config;
-    list = room_new("");
-    list_count = 1;
-    metrics_add(METRIC_ROOMS, 1);
-    return list ? 0 : -1;
-}
-
-void rooms_adopt(const struct config *config)
-{
-    pthread_mutex_lock(&list_lock);
-    settings = config;
-    pthread_mutex_unlock(&list_lock);
-}
-
-/* Who appends looks at `stopping` under the ring's lock. So when all of these were taken once, every ring
- * has its end, and all members are closed at the same one. */
-void rooms_stop(void)
-{
-    atomic_store(&stopping, true);
-    pthread_mutex_lock(&list_lock);
-    for (struct room *room = list; room; room = room->next) {
-        ring_lock(&room->ring);
-        ring_unlock(&room->ring);
-    }
-    pthread_mutex_unlock(&list_lock);
-}
-
-void rooms_fini(void)
-{
-    room_free(list);
-    list = NULL;
-}
-
-/* ---- The pump ---- */
-
-/* Counts the round that carried everything up to `last_id`. The member list is locked. */
+/* Counts a round that delivered everything up to `last_id`. The member list is locked. */
 static void count_round(struct room *room, uint64_t last_id, int64_t since)
 {
-    metrics_round(last_id - room->pumped_id, room->count, since ? net_now_us() - since : -1);
-    room->pumped_id = last_id;
+    metrics_round(last_id - room->fanned_out_id, room->count, since ? net_now_us() - since : -1);
+    room->fanned_out_id = last_id;
 }
 
-/* Moves every member on and raises the floor to the slowest. The member list is locked. */
-static void pump_locked(struct room *room)
+/* Moves every member as far as the ring is ready, and raises the floor to the slowest. Returns the
+ * position that all of them have reached. Each member reads that position when its turn comes: if
+ * it were read once for all, the last of them would wait for another round, which costs a tenth of
+ * A and A1 of docs/PERFORMANCE.md, and up to twice the latency. The member list is locked. */
+static uint64_t fan_out_locked(struct room *room)
 {
     uint64_t last_id;
     int64_t since = atomic_exchange_explicit(&room->waiting_since, 0, memory_order_relaxed);
-    uint64_t floor = ring_end_id(&room->ring, &last_id);
+    uint64_t ready = ring_ready_id(&room->ring, &last_id), floor = ready;
     for (size_t i = 0; i < room->count; i++) {
-        uint64_t position = outbox_pump(room->members[i]->out);
+        uint64_t position = outbox_send_from_ring(room->members[i]->out);
         if (position < floor)
             floor = position;
     }
     ring_set_floor(&room->ring, floor);
     count_round(room, last_id, since);
+    return ready;
 }
 
-/* A thread that finds the list locked leaves its bytes to the one that holds it, for whatever reason.
- * Whoever held it therefore pumps after it has let go, and looks once more after that. It looks under the ring's lock: either it sees the bytes, or
- * they were appended later, and then the appender finds the list free. */
-bool room_pump(struct room *room)
+/* If the member list is locked, its holder delivers the caller's bytes, too: everyone who unlocks
+ * it runs one round and then checks the ring once more. That check takes the ring's lock. So either
+ * it sees the bytes, or they were appended later, and then the appender finds the list unlocked. */
+bool room_fan_out(struct room *room)
 {
     if (pthread_mutex_trylock(&room->members_lock) != 0)
         return false;
-    uint64_t seen = ring_end(&room->ring);
-    pump_locked(room);
+    uint64_t ready = fan_out_locked(room);
     pthread_mutex_unlock(&room->members_lock);
-    return ring_end(&room->ring) != seen;
+    return ring_ready(&room->ring) != ready;
 }
 
-/* For who held the member list and has no client to go back to: others may have left their bytes to
- * this thread meanwhile. */
-static void pump_until_quiet(struct room *room)
+/* Must be called after unlocking the member list, by a thread that has no read loop to return to:
+ * other threads may have left their bytes to this one. */
+static void fan_out_until_idle(struct room *room)
 {
-    while (room_pump(room))
+    while (room_fan_out(room))
         ;
-}
-
-/* ---- Presence ---- */
-
-static struct frame *presence_frame(const struct room *room)
-{
-    size_t len = 0;
-    const char **quoted = malloc((room->count + 1) * sizeof(*quoted));
-    for (size_t i = 0; quoted && i < room->count; i++)
-        quoted[i] = room->members[i]->quoted;
-    char *json = quoted ? json_online_users(quoted, room->count, &len) : NULL;
-    struct frame *frame = json ? frame_new(WS_TEXT, json, len) : NULL;
-    free(json);
-    free(quoted);
-    return frame;
-}
-
-/* Queues the list for everybody. The member list is locked. Returns false when memory was out for it
- * or for somebody's place in it: then it is to be sent again. */
-static bool publish(struct room *room, int64_t now)
-{
-    struct frame *frame = presence_frame(room);
-    bool all = frame;
-    for (size_t i = 0; frame && i < room->count; i++)
-        all = outbox_post(room->members[i]->out, OUTBOX_PRESENCE, frame) && all;
-    frame_drop(frame);
-    if (!all) {
-        log_event(LOG_LEVEL_ERROR, "out_of_memory", "what=presence room=\"%s\"", room->name);
-        return false;
-    }
-    room->presence_sent = now;
-    room->presence_owed = false;
-    return true;
-}
-
-/* The membership has changed: sends the list, or sees to it that it will be sent. Returns whether it
- * was sent. */
-static bool changed(struct room *room, struct member *member)
-{
-    int64_t now = net_now(), due = room->presence_sent;
-    if (room->count > SMALL_ROOM)
-        due += (int64_t)room->count / PRESENCE_MEMBERS_PER_MS;
-    if (now >= due) {
-        if (publish(room, now))
-            return true;
-        due = now + PRESENCE_RETRY_MS;
-    }
-    if (!room->presence_owed) {
-        room->presence_owed = true;
-        member->presence_due = due;
-    }
-    return false;
-}
-
-void room_presence(struct member *member)
-{
-    struct room *room = member->room;
-    int64_t now = net_now();
-    pthread_mutex_lock(&room->members_lock);
-    bool paid = !room->presence_owed || publish(room, now);
-    pthread_mutex_unlock(&room->members_lock);
-    member->presence_due = paid ? INT64_MAX : now + PRESENCE_RETRY_MS;
 }
 
 /* ---- Names ---- */
@@ -276,7 +89,7 @@ static int by_fold(const void *a, const void *b)
     return strcmp(((const struct member *)a)->fold, ((const struct member *)b)->fold);
 }
 
-/* Finds a member by a fold. The names are locked. */
+/* Finds a member by its folded name. The names are locked. */
 static struct member *find(struct room *room, char *fold)
 {
     struct member key = {.fold = fold};
@@ -284,7 +97,7 @@ static struct member *find(struct room *room, char *fold)
     return node ? *(struct member **)node : NULL;
 }
 
-static void fill_card(struct room_card *card, const struct member *member)
+static void fill_card(struct member_info *card, const struct member *member)
 {
     memcpy(card->name, member->name, sizeof(card->name));
     card->published = member->keys;
@@ -292,7 +105,7 @@ static void fill_card(struct room_card *card, const struct member *member)
         card->keys = *member->keys;
 }
 
-bool room_look_up(struct member *member, const char *target, struct room_card *card)
+bool room_look_up(struct member *member, const char *target, struct member_info *card)
 {
     struct room *room = member->room;
     char *fold = name_fold(target, strlen(target));
@@ -307,10 +120,20 @@ bool room_look_up(struct member *member, const char *target, struct room_card *c
     return found;
 }
 
+/* The member may have been replaced meanwhile; then it cannot be found by its name. */
+void room_publish(struct member *member, const struct e2e_keys *keys)
+{
+    pthread_mutex_lock(&member->room->names_lock);
+    *member->keys = *keys;
+    pthread_mutex_unlock(&member->room->names_lock);
+}
+
 /* ---- Joining ---- */
 
-/* The place of a name in the sorted member list. */
-static size_t place_of(const struct room *room, const char *name)
+static const char no_memory[] = "the server is out of memory";
+
+/* The index of a name in the sorted member list. */
+static size_t list_place(const struct room *room, const char *name)
 {
     size_t low = 0, high = room->count;
     while (low < high) {
@@ -323,7 +146,7 @@ static size_t place_of(const struct room *room, const char *name)
     return low;
 }
 
-/* Puts a member on the list. Returns false when memory is out. */
+/* Inserts a member into the list. Returns false when memory is out. */
 static bool list_member(struct room *room, struct member *member)
 {
     if (room->count == room->cap) {
@@ -334,7 +157,7 @@ static bool list_member(struct room *room, struct member *member)
         room->members = members;
         room->cap = cap;
     }
-    size_t place = place_of(room, member->name);
+    size_t place = list_place(room, member->name);
     struct member **at = room->members + place;
     memmove(at + 1, at, (room->count - place) * sizeof(struct member *));
     *at = member;
@@ -344,29 +167,29 @@ static bool list_member(struct room *room, struct member *member)
 
 static void unlist_member(struct room *room, const struct member *member)
 {
-    struct member **at = room->members + place_of(room, member->name);
+    struct member **at = room->members + list_place(room, member->name);
     size_t behind = room->count - (size_t)(at - room->members) - 1;
     memmove(at, at + 1, behind * sizeof(struct member *));
     room->count--;
 }
 
-/* Where in the ring a newcomer starts, and whether that is all he missed. */
-static struct ring_start find_start(struct room *room, const struct room_request *request,
+/* Finds where in the ring a newcomer starts; *resumed says that it gets all that it missed. */
+static struct ring_start find_start(struct room *room, const struct join_request *request,
                                     bool *resumed)
 {
-    size_t reach = room->ring.size / 4 * 3; /* what is older may be gone before it is sent */
+    size_t reach = room_reach(room);
     uint64_t count = request->v2 ? (uint64_t)request->config->history : 0;
     *resumed = false;
     if (!request->epoch || strcmp(request->epoch, room->epoch) != 0)
         return ring_start(&room->ring, 1, count, reach);
     struct ring_start start = ring_start(&room->ring, request->after + 1, UINT64_MAX, reach);
-    if (request->after > start.last_id) /* not an Id that this room gave */
+    if (request->after > start.last_id) /* not an Id of this room */
         return ring_start(&room->ring, 1, count, reach);
     *resumed = start.first_id == request->after + 1;
     return start;
 }
 
-static struct frame *welcome_frame(const struct member *member, const struct room_request *request,
+static struct frame *welcome_frame(const struct member *member, const struct join_request *request,
                                    uint64_t last_id, bool resumed)
 {
     const struct room *room = member->room;
@@ -377,16 +200,27 @@ static struct frame *welcome_frame(const struct member *member, const struct roo
                                  .epoch = room->epoch,
                                  .last_id = last_id,
                                  .resumed = resumed,
-                                 .max_message_bytes = request->max_message};
+                                 .max_message_bytes = request->max_message,
+                                 .oldest = member->oldest};
     size_t len;
     char *json = request->v2 ? json_joined(&joined, &len) : json_server_name(server_name, &len);
+    if (member->ascii)
+        json = json_ascii(json, &len, SIZE_MAX);
     struct frame *frame = json ? frame_new(WS_TEXT, json, len) : NULL;
     free(json);
     return frame;
 }
 
-/* Queues the welcome at the newcomer's place in the ring, where history follows. */
-static bool welcome(struct member *member, const struct room_request *request)
+static void tell_of_failure(struct member *member)
+{
+    struct frame *frame = keeper_state_frame(true);
+    if (frame)
+        outbox_post(member->out, OUTBOX_MESSAGE, frame);
+    frame_drop(frame);
+}
+
+/* Queues the welcome at the newcomer's position in the ring, ahead of the history. */
+static bool welcome(struct member *member, const struct join_request *request)
 {
     struct room *room = member->room;
     bool resumed;
@@ -395,22 +229,15 @@ static bool welcome(struct member *member, const struct room_request *request)
     if (!frame)
         return false;
     outbox_post(member->out, OUTBOX_MESSAGE, frame); /* before the ring, so it leaves first */
-    outbox_attach(member->out, &room->ring, &start);
+    outbox_attach(member->out, &room->ring, &start, JSON_HISTORY_END);
     frame_drop(frame);
+    if (request->v2 && keeper_fails(room))
+        tell_of_failure(member);
     return true;
 }
 
-/* Queues the list for a newcomer whose coming was not published yet. */
-static void show_list(struct member *member)
-{
-    struct frame *frame = presence_frame(member->room);
-    if (!frame || !outbox_post(member->out, OUTBOX_PRESENCE, frame))
-        outbox_close(member->out, WS_CODE_TRY_LATER, "out of memory");
-    frame_drop(frame);
-}
-
-/* Puts `after` in the place of `before`, whose fold is the same. The member list and the names are
- * locked. Cannot fail: there is room for as many as there were. */
+/* Replaces `before` by `after`, which has the same fold. The member list and the names are locked.
+ * Cannot fail: the number of members does not change. */
 static void swap_member(struct room *room, struct member *before, struct member *after)
 {
     struct member **node = tfind(before, &room->names, by_fold);
@@ -419,8 +246,8 @@ static void swap_member(struct room *room, struct member *before, struct member 
     list_member(room, after);
 }
 
-/* Takes the name and the place, from the member `old` or (NULL) a new one. The member list and the
- * names are locked. Returns false, and nothing has changed, when memory is out. */
+/* Takes the name: replaces `old`, or adds a member if it is NULL. The member list and the names are
+ * locked. Returns false, and changes nothing, when memory is out. */
 static bool take_place(struct member *member, struct member *old)
 {
     struct room *room = member->room;
@@ -436,7 +263,7 @@ static bool take_place(struct member *member, struct member *old)
     return false;
 }
 
-/* Gives it back, to `old` if there is one. */
+/* Undoes take_place: gives the name back to `old`, if there is one. */
 static void give_place(struct member *member, struct member *old)
 {
     struct room *room = member->room;
@@ -448,62 +275,66 @@ static void give_place(struct member *member, struct member *old)
     tdelete(member, &room->names, by_fold);
 }
 
+/* Whether both have the same identity key. The names are locked, because `a` may be publishing
+ * keys. */
 static bool same_person(const struct member *a, const struct member *b)
 {
     return a->keys && b->keys &&
            memcmp(a->keys->identity, b->keys->identity, sizeof(a->keys->identity)) == 0;
 }
 
-/* Settles a newcomer; *old is whose place it took, or NULL. The names are locked until the welcome is
- * queued, so that no private message comes before it. The member list is locked. */
-static const char *settle_in(struct member *member, const struct room_request *request,
-                             struct member **old, const char **why)
+/* Adds a newcomer; *old is the member that it replaced, or NULL. The names are locked until the
+ * welcome is queued, so that no private message precedes it. The member list is locked. */
+static enum protocol_error add_newcomer(struct member *member, const struct join_request *request,
+                                        struct member **old, const char **why)
 {
     struct room *room = member->room;
-    const char *code = NULL;
+    enum protocol_error code = ERROR_NONE;
     pthread_mutex_lock(&room->names_lock);
     *old = find(room, member->fold);
     if (*old && !same_person(*old, member)) {
         *why = "somebody of that name is here already";
-        code = "name_taken";
+        code = ERROR_NAME_TAKEN;
     } else if (!take_place(member, *old)) {
-        code = "room_full";
+        code = ERROR_ROOM_FULL;
     } else if (!welcome(member, request)) {
         give_place(member, *old);
-        code = "room_full";
+        code = ERROR_ROOM_FULL;
     }
     pthread_mutex_unlock(&room->names_lock);
     return code;
 }
 
-/* Ends the connection of a member that is on no list any more. The member list is locked: until it is
- * let go that member's thread cannot leave, and its outbox stays. */
-static void dismiss(struct member *old)
+/* Closes the connection of a member that was replaced. The member list is locked: until it is
+ * unlocked, that member's thread cannot leave, and its outbox stays valid. */
+static void evict_replaced(struct member *old, struct member *heir)
 {
     old->replaced = true;
-    outbox_detach(old->out); /* waits for whoever found it by its name before */
+    user_list_hand_on(heir->room, old, heir);
+    outbox_detach(old->out); /* waits for threads that found it by its name */
     outbox_close(old->out, WS_CODE_TAKEN_OVER, "taken over by a newer connection");
 }
 
-static const char *join_room(struct member *member, const struct room_request *request,
-                             const char **why)
+enum protocol_error room_settle_in(struct member *member, const struct join_request *request,
+                                   const char **why)
 {
     struct room *room = member->room;
     struct member *old;
+    *why = no_memory;
     pthread_mutex_lock(&room->members_lock);
-    const char *code = settle_in(member, request, &old, why);
+    enum protocol_error code = add_newcomer(member, request, &old, why);
     if (!code && old)
-        dismiss(old);
-    if (!code && !changed(room, member))
-        show_list(member);
+        evict_replaced(old, member);
+    if (!code && !user_list_changed(room, member))
+        user_list_show(member);
     pthread_mutex_unlock(&room->members_lock);
     if (code)
-        pump_until_quiet(room);
+        fan_out_until_idle(room);
     return code;
 }
 
-/* Notes who it is. Returns false when memory is out. */
-static bool introduce(struct member *member, const struct room_request *request)
+/* Fills in name and keys. Returns false when memory is out. */
+static bool member_init(struct member *member, const struct join_request *request)
 {
     snprintf(member->name, sizeof(member->name), "%s", request->name);
     member->fold = name_fold(member->name, strlen(member->name));
@@ -518,34 +349,40 @@ static bool introduce(struct member *member, const struct room_request *request)
     return member->keys;
 }
 
-const char *room_join(struct member *member, struct outbox *out, const struct room_request *request,
-                      const char **why)
+enum protocol_error room_ask(struct member *member, struct outbox *out,
+                             const struct join_request *request, const char **why)
 {
-    const char *code = "room_full";
-    *why = "the server is out of memory";
-    *member = (struct member){.out = out, .presence_due = INT64_MAX};
-    if (atomic_load(&stopping)) {
+    enum protocol_error code = ERROR_ROOM_FULL;
+    *why = no_memory;
+    *member = (struct member){.out = out, .ascii = !request->v2, .presence_due = INT64_MAX};
+    if (rooms_stopping()) {
         *why = "the server is shutting down";
-        return "shutting_down";
+        return ERROR_SHUTTING_DOWN;
     }
-    if (!introduce(member, request))
+    if (!member_init(member, request))
         return code;
-    member->room = enter(request->room, &code, why);
-    return member->room ? join_room(member, request, why) : code;
+    member->room = room_ref(request, &code, why);
+    if (!member->room)
+        return code;
+    atomic_fetch_add(&member->room->ascii, member->ascii);
+    keeper_load(member->room);
+    member->oldest = history_oldest(member->room, request->config);
+    return ERROR_NONE;
 }
 
 /* ---- Leaving ---- */
 
-/* Takes a member off all lists. The member list is locked. */
-static void withdraw(struct member *member)
+/* Removes a member from the names, the ring and the list. The member list is locked. */
+static void remove_member(struct member *member)
 {
     struct room *room = member->room;
     pthread_mutex_lock(&room->names_lock);
     tdelete(member, &room->names, by_fold);
     pthread_mutex_unlock(&room->names_lock);
-    outbox_detach(member->out); /* waits for whoever found it by its name before */
+    outbox_detach(member->out); /* waits for threads that found it by its name */
     unlist_member(room, member);
-    changed(room, member);
+    user_list_hand_on(room, member, NULL);
+    user_list_changed(room, NULL);
 }
 
 void room_leave(struct member *member)
@@ -553,30 +390,17 @@ void room_leave(struct member *member)
     struct room *room = member->room;
     pthread_mutex_lock(&room->members_lock);
     if (!member->replaced)
-        withdraw(member);
+        remove_member(member);
     pthread_mutex_unlock(&room->members_lock);
-    pump_until_quiet(room);
+    fan_out_until_idle(room);
 }
 
-/* When the server stops, nobody waits for the time. */
-bool room_settle(struct member *member)
+void room_release(struct member *member)
 {
-    while (net_now() < member->presence_due && member->presence_due != INT64_MAX &&
-           !atomic_load(&stopping))
-        net_wait(-1, 0, member->presence_due);
-    if (member->presence_due == INT64_MAX)
-        return true;
-    room_presence(member);
-    pump_until_quiet(member->room);
-    return member->presence_due == INT64_MAX;
-}
-
-void room_forget(struct member *member)
-{
-    while (!atomic_load(&stopping) && !room_settle(member))
-        ;
-    if (member->room)
-        quit(member->room);
+    if (member->room) {
+        atomic_fetch_sub(&member->room->ascii, member->ascii);
+        room_unref(member->room);
+    }
     free(member->fold);
     free(member->quoted);
     free(member->keys);
@@ -585,14 +409,7 @@ void room_forget(struct member *member)
 
 /* ---- Messages ---- */
 
-static int64_t wall_clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* Notes that a broadcast waits for a round, unless an older one does. */
+/* Records when the oldest broadcast began to wait for a round. */
 static void note_waiting(struct room *room)
 {
     int_fast64_t none = 0;
@@ -601,81 +418,151 @@ static void note_waiting(struct room *room)
                                                 memory_order_relaxed, memory_order_relaxed);
 }
 
-/* Appends one relayed broadcast with its Id, which is known only under the ring's lock; or nothing any
- * more, when the server stops: then nobody hears it, its sender neither. Returns false when the ring has
- * no room above the slowest member. */
-static bool append(struct room *room, char *body, size_t len)
+enum appended { APPENDED, APPEND_FULL, APPEND_AS_ASCII };
+
+/* Appends one relayed broadcast with its Id, which is known only under the ring's lock. Appends
+ * nothing once the server stops. APPEND_FULL: the ring has no room above the slowest member.
+ * APPEND_AS_ASCII: the broadcast is not escaped (`ascii`) but must be. A client that needs escaping
+ * is counted before it takes the ring's lock to find its start, so it is seen here. */
+static enum appended append_broadcast(struct room *room, char *body, size_t len, bool ascii)
 {
     struct ring *ring = &room->ring;
     char stamp[JSON_STAMP_MAX];
     unsigned char head[WS_HEAD_MAX];
     uint64_t id = ring_lock(ring);
-    if (atomic_load(&stopping)) {
+    bool stops = rooms_stopping();
+    if (stops || (!ascii && room_needs_ascii(room))) {
         ring_unlock(ring);
-        return true;
+        return stops ? APPENDED : APPEND_AS_ASCII;
     }
-    size_t stamp_len = json_stamp(stamp, id, wall_clock_ms());
+    size_t stamp_len = json_finish_relay(stamp, id, net_wall_ms());
     size_t head_len = ws_write_head(head, WS_TEXT, len + stamp_len);
     struct iovec parts[] = {{head, head_len}, {body, len}, {stamp, stamp_len}};
     bool appended = ring_append_locked(ring, parts, 3);
     ring_unlock(ring);
-    return appended;
+    return appended ? APPENDED : APPEND_FULL;
 }
 
-bool room_broadcast(struct member *member, const struct json_object *message)
+/* Makes place in a ring that is full: moves or closes the slow consumers, and if the ring is full
+ * of what is not stored yet, waits for the keeper. Such a sender is rarely here, because it is not
+ * read from a quarter of a ring on (keeper_must_wait). Returns false when the keeper does not move.
+ */
+static bool make_place(struct room *room, int64_t until)
+{
+    uint64_t seen = keeper_moves();
+    pthread_mutex_lock(&room->members_lock);
+    fan_out_locked(room);
+    pthread_mutex_unlock(&room->members_lock);
+    return ring_unready(&room->ring) == 0 || keeper_await(seen, until);
+}
+
+int64_t room_throttle_ms(struct member *member, const struct room_payer *payer)
+{
+    return share_throttle_ms(&member->room->share, payer->source, payer->rate, net_now());
+}
+
+const char *room_broadcast(struct member *member, const struct json_object *message,
+                           const struct room_payer *payer, size_t *grown)
 {
     struct room *room = member->room;
-    size_t len;
-    char *body = json_relay(message, false, member->quoted, &len);
-    if (!body)
-        return false;
-    while (!append(room, body, len)) { /* a round makes room: it moves or closes the slow */
-        pthread_mutex_lock(&room->members_lock);
-        pump_locked(room);
-        pthread_mutex_unlock(&room->members_lock);
+    int64_t until = 0;
+    enum appended result = APPEND_AS_ASCII;
+    size_t raw_len = 0;
+    char *body = json_relay(message, false, member->quoted, &raw_len);
+    size_t len = raw_len;
+    for (bool ascii = false; result != APPENDED;) {
+        if (!ascii && room_needs_ascii(room)) {
+            body = json_ascii(body, &len, room->ring.size / ESCAPED_SHARE);
+            ascii = true;
+        }
+        if (!body)
+            return "out of memory";
+        result = append_broadcast(room, body, len, ascii);
+        if (result == APPEND_FULL && !until)
+            until = net_now() + KEEPER_WAIT_MS;
+        if (result == APPEND_FULL && !make_place(room, until)) {
+            free(body);
+            return "the server's disk is too slow";
+        }
     }
     free(body);
+    keeper_notify(room);
+    *grown = len - raw_len;
+    if (payer->source)
+        share_charge(&room->share, payer->source, payer->rate, net_now(), len + JSON_STAMP_MAX);
     note_waiting(room);
     metrics_add(METRIC_BROADCASTS, 1);
-    return true;
+    return NULL;
 }
 
-static struct frame *private_frame(const struct member *member, const struct json_object *message)
+/* *grown is the number of bytes that escaping added. */
+static struct frame *private_frame(const struct member *member, const struct json_object *message,
+                                   bool ascii, size_t *grown)
 {
     size_t len;
+    *grown = 0;
     char *text = json_relay(message, true, member->quoted, &len);
     if (!text)
         return NULL;
-    len += json_stamp(text + len, 0, wall_clock_ms());
+    len += json_finish_relay(text + len, 0, net_wall_ms());
+    size_t raw_len = len;
+    if (ascii && !(text = json_ascii(text, &len, SIZE_MAX)))
+        return NULL;
+    *grown = len - raw_len;
     struct frame *frame = frame_new(WS_TEXT, text, len);
     free(text);
     return frame;
 }
 
-/* From the names' lock to the receiver's write lock, hand over hand: he cannot leave in between, and
- * nobody else's message waits for his socket. */
-static bool deliver(struct room *room, char *fold, struct frame *frame)
+/* Goes from the names' lock to that of the receiver's stream hand over hand, so that the receiver
+ * cannot leave in between, and other messages do not wait for its socket. Returns ROOM_AS_ASCII,
+ * and sends nothing, if the frame is not escaped (`ascii`) but must be. */
+static enum room_fate deliver(struct member *member, char *fold, struct frame *frame, bool ascii,
+                              struct frame *ack)
 {
+    struct room *room = member->room;
+    enum room_fate fate = ROOM_DELIVERED;
     pthread_mutex_lock(&room->names_lock);
-    struct member *target = find(room, fold);
-    if (target)
-        outbox_hold(target->out);
+    const struct member *target = find(room, fold);
+    struct outbox *out = target ? target->out : NULL;
+    if (!target)
+        fate = ROOM_NOBODY;
+    else if (target->ascii && !ascii)
+        fate = ROOM_AS_ASCII;
+    else
+        outbox_lock(out, ack ? member->out : NULL);
     pthread_mutex_unlock(&room->names_lock);
-    return target && outbox_deliver(target->out, frame);
+    if (fate != ROOM_DELIVERED)
+        return fate;
+    return outbox_send_unlock(out, frame, member->out, ack) ? ROOM_DELIVERED : ROOM_BUSY;
 }
 
-bool room_private(struct member *member, const char *target, const struct json_object *message,
-                  bool *delivered)
+static enum room_fate send_to_member(struct member *member, char *fold,
+                                     const struct room_private *private, size_t *grown)
 {
-    char *fold = name_fold(target, strlen(target));
-    struct frame *frame = private_frame(member, message);
-    bool ok = fold && frame;
-    *delivered = ok && deliver(member->room, fold, frame);
-    if (*delivered) {
+    enum room_fate fate = ROOM_AS_ASCII;
+    for (int ascii = 0; ascii <= 1 && fate == ROOM_AS_ASCII; ascii++) {
+        struct frame *frame = private_frame(member, private->message, ascii, grown);
+        if (!frame)
+            return ROOM_NO_MEMORY;
+        fate = deliver(member, fold, frame, ascii, private->ack);
+        frame_drop(frame);
+    }
+    return fate;
+}
+
+enum room_fate room_private(struct member *member, const struct room_private *private,
+                            size_t *grown)
+{
+    char *fold = name_fold(private->target, strlen(private->target));
+    enum room_fate fate = ROOM_NO_MEMORY;
+    *grown = 0;
+    if (fold)
+        fate = send_to_member(member, fold, private, grown);
+    if (fate == ROOM_DELIVERED) {
         metrics_add(METRIC_PRIVATE, 1);
         metrics_add(METRIC_DELIVERIES, 1);
     }
-    frame_drop(frame);
     free(fold);
-    return ok;
+    return fate;
 }

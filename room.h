@@ -1,113 +1,175 @@
 /* SPDX-License-Identifier: MIT
  *
- * room.h - the rooms: who is in them, who hears what.
+ * room.h - the rooms: their members, and the fan-out of messages to them.
  *
  * The order of all locks, outermost first; no thread takes one while it holds a later one:
- *   1 room list      which rooms there are
- *   2 room members   who is in a room; held for a pump round, a join, a leave
- *   3 room names     name -> member, for private messages; never held across I/O
- *   4 write lock     one per client (outbox.h)
+ *   1 room list      the list of rooms
+ *   2 room members   the members of a room; held for a fan-out round, a join, a leave
+ *   3 room names     name -> member, for private messages, and the members' keys; never held
+ *                    across I/O
+ *   4 stream         one per client (stream.h), also guards its position and queue (outbox.h); two
+ *                    at once only in outbox_lock, in the order of the outboxes' addresses
  *   5 ring           the end of a room's ring (ring.h), a leaf
+ *   5 share          what each source has sent to a room (share.h), a leaf
  *
- * A broadcast is appended to the room's ring, once. Then somebody pumps: walks the members and
- * moves each of them to the end of the ring.
+ * A broadcast is appended to the room's ring, once. Then a thread fans out: it walks the members
+ * and moves each of them to the end of the ring.
  */
 #ifndef ROOM_H
 #define ROOM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "config.h"
-#include "e2e.h"
+#include "base/config.h"
+#include "lib/crypto/e2e.h"
+#include "lib/protocol.h"
 #include "json_msg.h"
-#include "name.h"
-#include "outbox.h"
+#include "lib/name.h"
+#include "delivery/outbox.h"
+#include "delivery/share.h"
 
 struct room;
 
-enum { ROOM_EPOCH_MAX = 33 }; /* an epoch as hexadecimal text, with its NUL */
+enum {
+    ROOM_EPOCH_MAX = 33,   /* an epoch as hexadecimal text, with its NUL */
+    ROOM_SOURCE = 4,       /* one source may create max_rooms / 4 rooms, a wide block max_rooms / 2;
+                             * more: too_many_rooms */
+    ROOM_SOURCE_LEAST = 4, /* lower bound of both limits */
+};
 
-/* Who is in a room. Belongs to its client's thread; others see it between join and leave. */
+/* A client in a room. Belongs to the client's thread; others see it between join and leave. */
 struct member {
     struct outbox *out;            /* [I] borrowed */
     struct room *room;             /* [t] NULL: in none */
-    char name[NAME_MAX_BYTES + 1]; /* [I] as it was given */
+    char name[NAME_MAX_BYTES + 1]; /* [I] as the client spelled it */
     char *fold, *quoted;           /* [I] name_fold and json_quote of it */
-    struct e2e_keys *keys;         /* [I] what it publishes; NULL: nothing */
-    bool replaced;                 /* [2] a newer connection has taken its place */
-    int64_t presence_due;          /* [t] when this thread owes the room a list; INT64_MAX: never */
+    struct e2e_keys *keys;         /* [I] the keys it publishes; NULL: none. The pointee is [3]
+                                    * from join to leave: the client's thread writes it
+                                    * (room_publish), others read it under the lock.
+                                    * keys->identity and keys->origin never change */
+    uint64_t oldest;               /* [I] Oldest of its Joined; 0: none */
+    bool ascii;        /* [I] everything sent to it is escaped to ASCII (json_ascii.h) */
+    bool replaced;     /* [2] a newer connection has taken its place */
+    atomic_bool waits; /* [a] its thread waits for the keeper (keeper.h), which wakes it */
+    atomic_int_fast64_t presence_due; /* [a] when its thread must send the user list (written
+                                       * under [2]); INT64_MAX: never */
 };
 
 /* What a client asks for when it joins. */
-struct room_request {
+struct join_request {
     const struct config *config; /* in force, borrowed for the call */
-    size_t max_message;          /* bytes that this client's messages may have */
+    size_t max_message;          /* bytes; the client's limit for one message */
     const char *room, *name;
+    const struct sockaddr_storage
+        *maker;        /* the client's address, to limit rooms by source; NULL: no limit */
     bool v2;           /* welcome it with Joined and history, not with ServerName alone */
     const char *epoch; /* NULL, or resume after the Id `after` of this epoch */
     uint64_t after;
-    const struct e2e_keys *keys; /* NULL: it publishes none; else its proof was checked */
+    const struct e2e_keys *keys; /* NULL: none; their proof has been checked */
 };
 
-/* Readies the main room. `config` outlives the rooms, or the next rooms_adopt. Returns 0, or -1 when
- * memory is out. */
+/* Creates the main room, and loads it if it is stored (keeper.h). `config` must outlive the rooms,
+ * or the next rooms_set_config. Returns 0, or -1 when memory is out. */
 int rooms_init(const struct config *config);
 
-/* Goes by other settings from here on; those before are not used any more when it returns. */
-void rooms_adopt(const struct config *config);
+/* Switches to other settings. When it returns, the old ones are no longer used. */
+void rooms_set_config(const struct config *config);
 
-/* Refuses all joins and broadcasts from here on; nobody lingers in a room he has left. When it returns,
- * what was accepted is in the rings. */
+/* Refuses all further joins and broadcasts. When it returns, every accepted broadcast is in its
+ * ring. */
 void rooms_stop(void);
 
-/* Frees the main room, when nobody is in it any more. */
+/* Takes each lock of each room once, in order. Does not return in a deadlock: for the watchdog
+ * (ragnarok.c). */
+void rooms_probe(void);
+
+/* Frees the main room. It must be empty. */
 void rooms_fini(void);
 
-/* Enters a room, making it if need be, and queues the welcome; room_pump sends it. Takes the place of
- * a member of that name if it has the same identity key: that one's connection is closed with
- * WS_CODE_TAKEN_OVER. Returns NULL and fills *member, or the code of an Error (see docs/PROTOCOL.md)
- * with *why for people. */
-const char *room_join(struct member *member, struct outbox *out, const struct room_request *request,
-                      const char **why);
+/* Joining has two steps, which the client's thread takes one after the other. Both return
+ * ERROR_NONE, or the code of an Error and *why, a text for people.
+ *
+ * room_ask fills in *member, and finds or creates the room. If that is stored, the first client to
+ * come loads it, which may take a while; only clients of that room wait for it. */
+enum protocol_error room_ask(struct member *member, struct outbox *out,
+                             const struct join_request *request, const char **why);
 
-/* Leaves, unless its place was taken: when it returns, no other thread knows the member or its
+/* room_settle_in joins that room and queues the welcome; room_fan_out sends it. Replaces a member
+ * of the same name that has the same identity key, and closes its connection with
+ * WS_CODE_TAKEN_OVER. */
+enum protocol_error room_settle_in(struct member *member, const struct join_request *request,
+                                   const char **why);
+
+/* Leaves, unless the member was replaced. When it returns, no other thread knows the member or its
  * outbox. */
 void room_leave(struct member *member);
 
-/* Pays what member->presence_due owes, if anything: waits until then and sends the list, in one attempt.
- * Returns false when memory was out for that. */
-bool room_settle(struct member *member);
+/* Releases the room and frees the member's strings. Must be called after room_leave, and when one
+ * of the two steps has failed; a second call does nothing. */
+void room_release(struct member *member);
 
-/* The last of it: tries on until nothing is owed, lets the room go and frees the member's strings. Also
- * due after a join that failed; called twice, it does nothing. */
-void room_forget(struct member *member);
+/* The source to which a member's broadcasts are charged (share.h), and the rate of its room, in
+ * bytes a second, above 0. */
+struct room_payer {
+    const struct sockaddr_storage *source; /* NULL: no limit */
+    double rate;
+};
 
-/* Appends a Broadcast of that member. Returns false when memory is out. room_pump sends it. */
-bool room_broadcast(struct member *member, const struct json_object *message);
+/* Appends a Broadcast of the member. room_fan_out sends it, unless the keeper does (keeper.h).
+ * Returns NULL, or why it could not be appended: memory is out, or the disk did not take what was
+ * said before within KEEPER_WAIT_MS. *grown is the number of bytes that escaping to ASCII has
+ * added, because a member of the room needs it. */
+const char *room_broadcast(struct member *member, const struct json_object *message,
+                           const struct room_payer *payer, size_t *grown);
 
-/* Sends a PrivateMessage to the member named `target`; *delivered says whether there is one who took
- * it. Returns false when memory is out. */
-bool room_private(struct member *member, const char *target, const struct json_object *message,
-                  bool *delivered);
+/* Returns for how many milliseconds the member must not be read, because its source has used up its
+ * share of the room's rate; 0: it may be read. payer->source is not NULL. */
+int64_t room_throttle_ms(struct member *member, const struct room_payer *payer);
 
-/* What others may know of a member. */
-struct room_card {
-    char name[NAME_MAX_BYTES + 1]; /* as it was given */
+/* The result of a private message. */
+enum room_fate {
+    ROOM_DELIVERED, /* it is queued for the receiver */
+    ROOM_NOBODY,    /* no member of the room has that name */
+    ROOM_BUSY,      /* the receiver's queue is too full, or the receiver is being closed */
+    ROOM_NO_MEMORY,
+    ROOM_AS_ASCII, /* internal to room.c: it must be escaped first */
+};
+
+/* A private message. All are borrowed. */
+struct room_private {
+    const char *target; /* the receiver's name, in any spelling */
+    const struct json_object *message;
+    struct frame *ack; /* sent to the sender when it is delivered; NULL: nothing */
+};
+
+/* Sends a PrivateMessage. The ack is in the sender's own queue before the receiver can have seen
+ * the message, so no answer overtakes it; the caller flushes. *grown: see room_broadcast. */
+enum room_fate room_private(struct member *member, const struct room_private *private,
+                            size_t *grown);
+
+/* The public data of a member. */
+struct member_info {
+    char name[NAME_MAX_BYTES + 1]; /* as the member spelled it */
     bool published;                /* it has keys */
     struct e2e_keys keys;
 };
 
-/* Looks up who is in the member's room under a name, in any spelling. Returns false when nobody is, or
- * memory is out. */
-bool room_look_up(struct member *member, const char *target, struct room_card *card);
+/* Finds the member of that name, in any spelling, in the member's room. Returns false when there is
+ * none, or memory is out. */
+bool room_look_up(struct member *member, const char *target, struct member_info *card);
 
-/* One round: moves every member to the end of the ring. If another thread is at it, that one
- * carries on and this one has nothing to do. Returns whether the room needs another round: then
- * look after your own client first, without waiting, and call again. */
-bool room_pump(struct room *room);
+/* Replaces the member's published keys. The new ones must have the same identity and origin, and a
+ * checked signature. A concurrent room_look_up gets the old or the new keys, whole. */
+void room_publish(struct member *member, const struct e2e_keys *keys);
 
-/* Publishes the list of who is online if it is still owed; called at member->presence_due. */
-void room_presence(struct member *member);
+/* Runs one round: moves every member to the end of the ring. Does nothing while another thread
+ * holds the member list; that thread delivers the bytes. Returns whether another round is needed:
+ * then serve your own client first, without waiting, and call again. */
+bool room_fan_out(struct room *room);
+
+/* Sends the delayed user list if this member still has to. Called at member->presence_due. */
+void room_flush_user_list(struct member *member);
 
 #endif

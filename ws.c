@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * ws.c - WebSocket frames and the handshake key, as ws.h promises them.
+ * ws.c - WebSocket frames and the handshake key. No locks.
  *
  * Implements RFC 6455 §4.2.2 (accept key), §5 (frames, masking, fragments, control frames), §7.4
- * (close codes) and §8.1 (UTF-8). Not here: the HTTP head (http.c), any I/O, and what a
- * connection does about a close or a ping (conn.c).
+ * (close codes) and §8.1 (UTF-8). The HTTP head is in http_request.c, and connection.c does the I/O
+ * and answers Close and Ping.
  *
  *      0               1               2               3          one frame, RFC 6455 §5.2
  *     +-+-+-+-+-------+-+-------------+-------------------------------+
@@ -31,13 +31,13 @@ enum {
     LENGTH = 0x7F,
     LENGTH_16 = 126, /* the length follows in 16 bits */
     LENGTH_64 = 127, /* the length follows in 64 bits */
-    READ_MIN = 4096, /* the first buffer, and the least space a read is offered */
+    READ_MIN = 4096, /* the first buffer, and the least space offered for a read */
 };
 
 /* ---- UTF-8 (RFC 3629, RFC 6455 §8.1) ---- */
 
-/* Takes the first byte of a sequence. The bounds of the second byte shut out overlong forms,
- * surrogates and what lies above U+10FFFF. */
+/* Takes the first byte of a sequence. The bounds of the second byte exclude overlong forms,
+ * surrogates and code points above U+10FFFF. */
 static bool utf8_lead(struct ws_utf8 *utf8, unsigned char byte)
 {
     utf8->low = 0x80;
@@ -74,7 +74,7 @@ static bool utf8_next(struct ws_utf8 *utf8, unsigned char byte)
     return true;
 }
 
-/* How many of the first bytes are ASCII, in steps of eight: most text is. */
+/* How many of the first bytes are ASCII, in steps of eight. Most text is all ASCII. */
 static size_t ascii_run(const unsigned char *bytes, size_t len)
 {
     size_t run = 0;
@@ -87,7 +87,7 @@ static size_t ascii_run(const unsigned char *bytes, size_t len)
     return run;
 }
 
-/* Checks the next bytes of a text; false at the first one that cannot be. */
+/* Checks the next bytes of a text. Returns false at the first invalid byte. */
 static bool utf8_feed(struct ws_utf8 *utf8, const unsigned char *bytes, size_t len)
 {
     size_t i = 0;
@@ -119,7 +119,7 @@ void ws_reader_fini(struct ws_reader *reader)
     ws_reader_init(reader, reader->max_message, reader->masked);
 }
 
-/* Moves what is held to the front: the open message, and behind it the raw bytes. */
+/* Moves the contents to the front: the open message, and after it the raw bytes. */
 static void compact(struct ws_reader *reader)
 {
     size_t held = reader->kind ? reader->message_len : 0;
@@ -133,7 +133,7 @@ static void compact(struct ws_reader *reader)
     reader->end = held + raw_len;
 }
 
-size_t ws_space(struct ws_reader *reader, unsigned char **space)
+size_t ws_reserve(struct ws_reader *reader, unsigned char **space)
 {
     if (reader->cap - reader->end < READ_MIN)
         compact(reader);
@@ -149,7 +149,7 @@ size_t ws_space(struct ws_reader *reader, unsigned char **space)
     return reader->cap - reader->end;
 }
 
-void ws_fed(struct ws_reader *reader, size_t n)
+void ws_commit(struct ws_reader *reader, size_t n)
 {
     reader->end += n;
 }
@@ -165,12 +165,12 @@ void ws_skip(struct ws_reader *reader, size_t n)
     reader->raw += n;
 }
 
-uint64_t ws_unfinished(const struct ws_reader *reader)
+uint64_t ws_partial_frame(const struct ws_reader *reader)
 {
     return reader->in_frame || reader->raw != reader->end ? reader->frames + 1 : 0;
 }
 
-void ws_rest(struct ws_reader *reader)
+void ws_release_idle(struct ws_reader *reader)
 {
     bool held = reader->raw != reader->end || (reader->kind && reader->message_len);
     if (held)
@@ -182,7 +182,7 @@ void ws_rest(struct ws_reader *reader)
 
 /* ---- Reading frames ---- */
 
-static int fail(struct ws_event *event, int code, const char *why)
+static int fail_frame(struct ws_event *event, int code, const char *why)
 {
     event->code = code;
     event->why = why;
@@ -194,7 +194,7 @@ static bool is_control(unsigned opcode)
     return opcode & 0x8;
 }
 
-/* The first byte of a frame: FIN, RSV1 to RSV3, opcode. Returns what is wrong, or NULL. */
+/* Checks the first byte of a frame: FIN, RSV1 to RSV3, opcode. Returns the complaint, or NULL. */
 static const char *check_first(const struct ws_reader *reader, unsigned char byte)
 {
     unsigned opcode = byte & OPCODE;
@@ -209,7 +209,7 @@ static const char *check_first(const struct ws_reader *reader, unsigned char byt
     return reader->kind ? "new message inside a fragmented one" : NULL;
 }
 
-/* The second byte: MASK and the short length. */
+/* Checks the second byte: MASK and the short length. */
 static const char *check_second(const struct ws_reader *reader, unsigned char first,
                                 unsigned char second)
 {
@@ -220,7 +220,7 @@ static const char *check_second(const struct ws_reader *reader, unsigned char fi
     return NULL;
 }
 
-/* Decodes a length in `bytes` bytes of network order. */
+/* Decodes a length of `bytes` bytes in network order. */
 static uint64_t decode_length(const unsigned char *at, size_t bytes)
 {
     uint64_t length = 0;
@@ -235,7 +235,7 @@ static size_t extended_bytes(unsigned char second)
     return length == LENGTH_16 ? 2 : length == LENGTH_64 ? 8 : 0;
 }
 
-/* §5.2: the shortest form of a length, and no more than 63 bits. */
+/* §5.2: a length has its shortest form, and at most 63 bits. */
 static const char *check_length(size_t extended, uint64_t length)
 {
     if (extended == 2 && length < LENGTH_16)
@@ -247,7 +247,7 @@ static const char *check_length(size_t extended, uint64_t length)
     return NULL;
 }
 
-/* Opens a data frame whose head was good: the limits of a message. */
+/* Begins a data frame after its head was accepted: checks the limits of a message. */
 static int begin_data(struct ws_reader *reader, struct ws_event *event)
 {
     if (reader->opcode != WS_CONTINUATION) {
@@ -258,13 +258,13 @@ static int begin_data(struct ws_reader *reader, struct ws_event *event)
         reader->utf8.left = 0;
     }
     if (reader->frame_left > reader->max_message - reader->message_len)
-        return fail(event, WS_CODE_TOO_BIG, "message too long");
+        return fail_frame(event, WS_CODE_TOO_BIG, "message too long");
     if (++reader->fragments > 16 + reader->max_message / WS_FRAGMENT_SIZE)
-        return fail(event, WS_CODE_POLICY, "message in too many fragments");
+        return fail_frame(event, WS_CODE_POLICY, "message in too many fragments");
     return 1;
 }
 
-/* Reads a frame's head. Returns 1 when it was whole, 0 when more is needed, -1 when it is bad. */
+/* Reads a frame's head. Returns 1 when it is whole, 0 when more is needed, -1 when it is bad. */
 static int read_head(struct ws_reader *reader, struct ws_event *event)
 {
     size_t have = reader->end - reader->raw;
@@ -275,7 +275,7 @@ static int read_head(struct ws_reader *reader, struct ws_event *event)
     if (!bad && have > 1)
         bad = check_second(reader, head[0], head[1]);
     if (bad)
-        return fail(event, WS_CODE_PROTOCOL, bad);
+        return fail_frame(event, WS_CODE_PROTOCOL, bad);
 
     size_t extended = have > 1 ? extended_bytes(head[1]) : 0;
     size_t size = 2 + extended + (reader->masked ? 4 : 0);
@@ -284,7 +284,7 @@ static int read_head(struct ws_reader *reader, struct ws_event *event)
     uint64_t length = extended ? decode_length(head + 2, extended) : head[1] & LENGTH;
     bad = check_length(extended, length);
     if (bad)
-        return fail(event, WS_CODE_PROTOCOL, bad);
+        return fail_frame(event, WS_CODE_PROTOCOL, bad);
 
     if (reader->masked)
         memcpy(reader->mask, head + 2 + extended, 4);
@@ -302,9 +302,8 @@ static void end_frame(struct ws_reader *reader)
     reader->frames++;
 }
 
-/* Moves `len` payload bytes from `from` to `to` and takes the mask off, or puts it on, which is the
- * same (§5.3). Eight at a time: they are all loaded before any is stored, so `to` may be lower and
- * the two overlap. */
+/* Moves `len` payload bytes from `from` to `to`, and masks or unmasks them, which is the same
+ * (§5.3). Each step loads eight bytes before it stores any, so `to` may be lower and overlap. */
 static void unmask(unsigned char *to, const unsigned char *from, size_t len, unsigned char mask[4])
 {
     uint64_t word, wide;
@@ -324,7 +323,7 @@ static void unmask(unsigned char *to, const unsigned char *from, size_t len, uns
         mask[i] = twice[(len + i) % 4];
 }
 
-/* Takes what is there of a data frame's payload and puts it behind the message so far. */
+/* Appends the available payload of a data frame to the message. */
 static int read_data(struct ws_reader *reader, struct ws_event *event)
 {
     size_t len = reader->end - reader->raw;
@@ -342,11 +341,11 @@ static int read_data(struct ws_reader *reader, struct ws_event *event)
     reader->raw += len;
     reader->frame_left -= len;
     if (reader->kind == WS_TEXT && !utf8_feed(&reader->utf8, to, len))
-        return fail(event, WS_CODE_BAD_UTF8, "text is not UTF-8");
+        return fail_frame(event, WS_CODE_BAD_UTF8, "text is not UTF-8");
     return 1;
 }
 
-/* Which codes may stand in a Close frame (§7.4; 1012 to 1014 are in the IANA registry). */
+/* Whether a Close frame may have this code (§7.4; 1012 to 1014 are in the IANA registry). */
 static bool close_code_ok(int code)
 {
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
@@ -360,19 +359,19 @@ static int read_close(struct ws_event *event)
     if (event->len == 0)
         return 1;
     if (event->len == 1)
-        return fail(event, WS_CODE_PROTOCOL, "close frame with half a code");
+        return fail_frame(event, WS_CODE_PROTOCOL, "close frame with half a code");
     event->code = (int)decode_length(event->payload, 2);
     event->payload += 2;
     event->len -= 2;
     if (!close_code_ok(event->code))
-        return fail(event, WS_CODE_PROTOCOL, "close code not allowed");
+        return fail_frame(event, WS_CODE_PROTOCOL, "close code not allowed");
     struct ws_utf8 utf8 = {0, 0, 0};
     if (!utf8_feed(&utf8, event->payload, event->len) || utf8.left)
-        return fail(event, WS_CODE_BAD_UTF8, "close reason is not UTF-8");
+        return fail_frame(event, WS_CODE_BAD_UTF8, "close reason is not UTF-8");
     return 1;
 }
 
-/* A control frame is taken whole (it has at most 125 bytes), where it lies. */
+/* Reads a control frame in place, once all of it (at most 125 bytes) has arrived. */
 static int read_control(struct ws_reader *reader, struct ws_event *event)
 {
     size_t len = (size_t)reader->frame_left;
@@ -389,11 +388,11 @@ static int read_control(struct ws_reader *reader, struct ws_event *event)
     return event->opcode == WS_CLOSE ? read_close(event) : 1;
 }
 
-/* The last frame of a message was read. */
+/* Ends a message after its last frame. */
 static int end_message(struct ws_reader *reader, struct ws_event *event)
 {
     if (reader->kind == WS_TEXT && reader->utf8.left)
-        return fail(event, WS_CODE_BAD_UTF8, "text ends inside a character");
+        return fail_frame(event, WS_CODE_BAD_UTF8, "text ends inside a character");
     event->opcode = (enum ws_opcode)reader->kind;
     event->payload = reader->buf + reader->message;
     event->len = reader->message_len;
@@ -441,7 +440,7 @@ size_t ws_write_close(unsigned char *out, int code, const char *reason)
     if (len > WS_CONTROL_MAX - 2) {
         len = WS_CONTROL_MAX - 2;
         while (len && ((unsigned char)reason[len] & 0xC0) == 0x80)
-            len--; /* not in the middle of a character */
+            len--; /* do not cut a character */
     }
     size_t head = ws_write_head(out, WS_CLOSE, 2 + len);
     out[head] = (unsigned char)(code >> 8);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * load.c - many members of one room in one thread, to measure a server and to hold it to its word.
+ * load.c - the load generator: many members of one room in one thread, to measure a server and
+ * check every delivery.
  *
- * Connects members over TCP or TLS, lets them in, lets them talk, and has every delivery checked.
- * `load --help` names the scenarios.
+ * Connects members over TCP or TLS, joins, talks, and checks every delivery. `load --help` lists
+ * the scenarios.
  *
- * A run has three acts: join (until everyone has seen the list of everyone), talk (until all that
- * was said has arrived), leave (who stalled must have been closed; the others close properly, and
- * read to the very end, so that nothing can come twice unnoticed). The first broken promise ends it.
- * With --visits there is one act: who was let in by HTTP is gone at once, and comes again.
+ * A run has three acts. Join: until every member has received the list of all. Talk: until every
+ * message has arrived. Leave: stalled members must have been closed; the others close properly and
+ * read to the end, so that duplicates are noticed. The first fault ends the run. With --visits
+ * there is one act: members leave as soon as HTTP accepted them, and come again.
  */
 #include "load.h"
 
@@ -23,17 +24,19 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "net/stream.h"
+
 enum {
-    CONNECT_BURST = 64, /* connections begun before the others are looked after again */
-    POLL_MS = 50,       /* how often the clock is looked at when nothing happens */
-    TICK_LEAST = 50000, /* nanoseconds between two looks at the schedule, at least */
-    EVENTS = 256,       /* taken from epoll at once */
+    CONNECT_BURST = 64, /* connections begun before the other events are handled again */
+    POLL_MS = 50,       /* interval of looking at the clock when nothing happens */
+    TICK_LEAST = 50000, /* shortest interval between two looks at the schedule, in nanoseconds */
+    EVENTS = 256,       /* epoll events taken at once */
 };
 
-/* ---- Coming and going ---- */
+/* ---- Joins and leaves ---- */
 
-/* Begins more connections. Returns whether there are yet more to begin at once. */
-static bool begin_some(struct run *run)
+/* Begins more connections. Returns whether more can begin at once. */
+static bool begin_some(struct load_run *run)
 {
     for (int i = 0; i < CONNECT_BURST && run->begun < run->steady && !run->failed; i++) {
         if (!run->options.at_once && run->entering >= CONNECT_BURST)
@@ -43,9 +46,9 @@ static bool begin_some(struct run *run)
     return run->begun < run->steady;
 }
 
-/* Of those who come and go every second one leaves properly, and not before it has come in; the
- * others leave by reset, wherever they are. */
-static void part(struct run *run, struct member *m)
+/* Ends the connection of a member that comes and goes. Every second one leaves properly, after it
+ * has joined; the others leave by reset, in any state. */
+static void part(struct load_run *run, struct load_member *m)
 {
     bool polite = m->index % 2;
     bool present = m->state == PRESENT;
@@ -60,13 +63,13 @@ static void part(struct run *run, struct member *m)
         member_reset(run, m);
 }
 
-/* --churn: at each step one place is taken, and the one taken half the table ago is left. A place
- * that is still held by then sits out a round. */
-static void keep_churn(struct run *run)
+/* --churn: at each step one member comes, and the one that came half the table ago leaves. A member
+ * that is still connected at its turn skips a round. */
+static void keep_churn(struct load_run *run)
 {
     const int64_t step = NANO / run->options.churn;
     while (!run->failed && run->now >= run->start + (int64_t)run->churned * step) {
-        struct member *comer = &run->members[run->steady + run->churned % run->places];
+        struct load_member *comer = &run->members[run->steady + run->churned % run->places];
         part(run, &run->members[run->steady + (run->churned + run->places / 2) % run->places]);
         if (comer->state == GONE) {
             snprintf(comer->name, sizeof(comer->name), "z%" PRIu64, run->churned);
@@ -78,54 +81,54 @@ static void keep_churn(struct run *run)
 
 /* ---- The three acts ---- */
 
-static bool all_joined(const struct run *run)
+static bool all_joined(const struct load_run *run)
 {
     return run->whole == run->steady;
 }
 
-static bool all_said(const struct run *run)
+static bool all_said(const struct load_run *run)
 {
-    const struct options *o = &run->options;
+    const struct load_options *o = &run->options;
     uint64_t talkers = o->private ? run->steady : (uint64_t)o->senders;
     if (o->seconds && run->now >= run->stop)
         return true;
     return o->messages && run->sent == (uint64_t)o->messages * talkers;
 }
 
-/* How many deliveries all that was said has to make. */
-static uint64_t expected(const struct run *run)
+/* Number of deliveries that all sent messages must cause. */
+static uint64_t deliveries_expected(const struct load_run *run)
 {
     return run->options.private ? run->sent : run->sent * run->healthy;
 }
 
-static bool all_arrived(const struct run *run)
+static bool all_arrived(const struct load_run *run)
 {
-    return all_said(run) && run->deliveries + run->lost >= expected(run);
+    return all_said(run) && run->deliveries + run->lost >= deliveries_expected(run);
 }
 
-/* Who came and went has gone, and who stalled is no longer in the list. */
-static bool all_calm(const struct run *run)
+/* Whether members that came and went are gone, and stalled ones are no longer in the list. */
+static bool all_calm(const struct load_run *run)
 {
     return run->whole == run->healthy && run->open + run->stalled_closed == run->steady;
 }
 
-static bool all_stalled_closed(const struct run *run)
+static bool all_stalled_closed(const struct load_run *run)
 {
     return run->stalled_closed == run->steady - run->healthy;
 }
 
-static bool all_left(const struct run *run)
+static bool all_left(const struct load_run *run)
 {
     return run->open == 0;
 }
 
-static bool all_visited(const struct run *run)
+static bool all_visited(const struct load_run *run)
 {
     return run->now >= run->stop && all_left(run);
 }
 
-/* Does what is due by the clock. Returns whether more is due at once. */
-static bool keep_schedule(struct run *run)
+/* Does the work whose time has come. Returns whether more can be done at once. */
+static bool keep_schedule(struct load_run *run)
 {
     if (run->act == JOINING)
         return begin_some(run);
@@ -136,18 +139,18 @@ static bool keep_schedule(struct run *run)
     return false;
 }
 
-static void time_is_up(struct run *run, const char *what)
+static void time_is_up(struct load_run *run, const char *what)
 {
     report_fault(run,
                  "time is up before %s: %u begun, %u open, %u entering, %u with the right list, "
                  "%" PRIu64 " sent, %" PRIu64 " of %" PRIu64 " delivered, %u stalled ones closed",
                  what, run->begun, run->open, run->entering, run->whole, run->sent, run->deliveries,
-                 expected(run), run->stalled_closed);
+                 deliveries_expected(run), run->stalled_closed);
     if (run->act == TALKING)
-        run->lost = expected(run) - run->deliveries;
+        run->lost = deliveries_expected(run) - run->deliveries;
 }
 
-static void run_until(struct run *run, bool (*done)(const struct run *), const char *what)
+static void run_until(struct load_run *run, bool (*done)(const struct load_run *), const char *what)
 {
     struct epoll_event events[EVENTS];
     while (!run->failed && !done(run)) {
@@ -162,11 +165,10 @@ static void run_until(struct run *run, bool (*done)(const struct run *), const c
     }
 }
 
-/* Makes the timer tick as often as the schedule has something. It is edge-triggered, so nobody
- * has to read it. */
-static void set_timer(struct run *run)
+/* Sets the timer to the schedule's interval. It is edge-triggered, so nobody has to read it. */
+static void set_timer(struct load_run *run)
 {
-    const struct options *o = &run->options;
+    const struct load_options *o = &run->options;
     long per_second = o->rate > o->churn ? o->rate : o->churn;
     if (!per_second)
         return;
@@ -179,8 +181,8 @@ static void set_timer(struct run *run)
         report_fault(run, "timer: %s", strerror(errno));
 }
 
-/* --visits: each that has left comes again (on_ready), until the time is up. */
-static void act_visit(struct run *run)
+/* --visits: each member that has left comes again (on_ready), until the time is up. */
+static void act_visit(struct load_run *run)
 {
     run->joined = run->before;
     run->start = run->now = run->last = report_clock(CLOCK_MONOTONIC);
@@ -192,7 +194,7 @@ static void act_visit(struct run *run)
     run->after = report_usage(run);
 }
 
-static void act_talk(struct run *run)
+static void act_talk(struct load_run *run)
 {
     if (run->failed)
         return;
@@ -208,9 +210,9 @@ static void act_talk(struct run *run)
     run_until(run, all_arrived, "all has arrived");
 }
 
-/* Waits until the room is as it should be. Only then do the stalled members look at what became of
- * their connections: reading again would be a cure. */
-static void act_calm(struct run *run)
+/* Waits until the room is as expected. Only then do the stalled members read again, because reading
+ * earlier would un-stall them. */
+static void act_calm(struct load_run *run)
 {
     if (run->failed)
         return;
@@ -231,15 +233,15 @@ static void act_calm(struct run *run)
     run_until(run, all_stalled_closed, "the stalled members are closed");
 }
 
-static void act_leave(struct run *run)
+static void act_leave(struct load_run *run)
 {
     for (unsigned i = 0; i < run->healthy && !run->failed; i++)
         member_leave(run, &run->members[i]);
     run_until(run, all_left, "all members are closed");
 }
 
-/* Says what only the sum of it all shows. */
-static void judge(struct run *run)
+/* Reports faults that only the totals show. */
+static void judge(struct load_run *run)
 {
     if (run->lost || run->doubled || run->swapped || run->id_breaks)
         report_fault(run,
@@ -259,7 +261,7 @@ static void judge(struct run *run)
     }
 }
 
-static void perform(struct run *run)
+static void perform(struct load_run *run)
 {
     run->before = report_usage(run);
     run->deadline = run->before.wall + run->options.timeout * NANO;
@@ -278,7 +280,7 @@ static void perform(struct run *run)
 
 /* ---- Beginning and end ---- */
 
-/* Each member needs a descriptor; the system's hard limit is as far as one can go. */
+/* Each member needs a descriptor; raises the limit to the hard limit. */
 static void raise_limit(void)
 {
     struct rlimit limit;
@@ -288,8 +290,8 @@ static void raise_limit(void)
     }
 }
 
-/* Gives a member its name, and what stands before its texts. */
-static void dress(const struct run *run, struct member *m, unsigned index)
+/* Sets a member's name, and its messages before their texts. */
+static void dress(const struct load_run *run, struct load_member *m, unsigned index)
 {
     m->index = index;
     m->stream.fd = -1;
@@ -306,10 +308,10 @@ static void dress(const struct run *run, struct member *m, unsigned index)
         m->due = run->due + (size_t)index * (size_t)run->options.senders;
 }
 
-/* Returns 0, or -1 and a fault. run_close is due in either case. */
-static int run_open(struct run *run)
+/* Returns 0, or -1 and a fault. run_close must be called in both cases. */
+static int run_open(struct load_run *run)
 {
-    const struct options *o = &run->options;
+    const struct load_options *o = &run->options;
     size_t size = (size_t)o->size;
     run->steady = (unsigned)o->members;
     run->healthy = (unsigned)(o->members - o->stall);
@@ -321,7 +323,7 @@ static int run_open(struct run *run)
     run->due = calloc(run->steady, (size_t)(o->senders ? o->senders : 1) * sizeof(*run->due));
     run->message = malloc(HEAD_MAX + size + 2);
     run->padding = malloc(size);
-    run->tls = o->tls ? net_tls_client() : NULL;
+    run->tls = o->tls ? tls_context_client() : NULL;
     if (run->epoll < 0 || run->timer < 0 || !run->members || !run->due || !run->message ||
         !run->padding || (o->tls && !run->tls)) {
         report_fault(run, "cannot start: %s", strerror(errno));
@@ -336,14 +338,14 @@ static int run_open(struct run *run)
     return 0;
 }
 
-static void run_close(struct run *run)
+static void run_close(struct load_run *run)
 {
     for (unsigned i = 0; run->members && i < run->steady + run->places; i++) {
         if (run->members[i].state != GONE)
             member_drop(run, &run->members[i]);
         free(run->members[i].out);
     }
-    net_tls_free(run->tls);
+    tls_context_free(run->tls);
     close(run->timer);
     close(run->epoll);
     free(run->padding);
@@ -356,15 +358,15 @@ static void run_close(struct run *run)
 
 int main(int argc, char **argv)
 {
-    static struct run run = {.options = {.host = "127.0.0.1",
-                                         .path = "/",
-                                         .password = "",
-                                         .members = 10,
-                                         .senders = 1,
-                                         .window = 1,
-                                         .size = 100,
-                                         .timeout = 120}};
-    int status = options_read(&run.options, argc, argv);
+    static struct load_run run = {.options = {.host = "127.0.0.1",
+                                              .path = "/",
+                                              .password = "",
+                                              .members = 10,
+                                              .senders = 1,
+                                              .window = 1,
+                                              .size = 100,
+                                              .timeout = 120}};
+    int status = load_options_read(&run.options, argc, argv);
     if (status)
         return status;
     signal(SIGPIPE, SIG_IGN);

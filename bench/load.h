@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * load.h - what the files of the load generator share: one run, its members, and the way from a
- * byte that arrives to a figure. One thread, no locks. The files, from the ground up; each calls
- * only those before it:
+ * load.h - shared by the files of the load generator: a run, its members, and the way from a
+ * received byte to a figure. One thread, no locks. The files, in reading order:
  *
  *   load_options.c  the command line
  *   load_report.c   clocks, complaints, latencies, the report
@@ -24,8 +23,8 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "../net.h"
-#include "../ws.h"
+#include "net/stream.h"
+#include "ws.h"
 
 #define NANO           INT64_C(1000000000)
 #define BROADCAST_HEAD "{\"msgType\":\"Broadcast\""
@@ -35,17 +34,17 @@
 
 enum {
     LABEL_MAX = 16,         /* a member's name with the NUL */
-    HEAD_MAX = 128,         /* what stands before the text of a message, with its NUL */
-    STAMP_LEN = 32,         /* the least size of a text */
+    HEAD_MAX = 128,         /* the message before its text, with the NUL */
+    STAMP_LEN = 32,         /* smallest size of a text */
     MESSAGE_MAX = 16 << 20, /* a longer message from the server ends the run */
-    PAST_SIZE = 1 << 20,    /* bytes of frames kept to be compared with */
-    PAST_FRAMES = 4096,     /* how many at the most */
+    PAST_SIZE = 1 << 20,    /* bytes of received frames kept for comparison */
+    PAST_FRAMES = 4096,     /* largest number of them */
     HISTOGRAM_STEPS = 32,   /* buckets per power of two: 3 % wide */
     HISTOGRAM_SIZE = 64 * HISTOGRAM_STEPS,
 };
 
 /* All numbers are long, so that one table can read them. */
-struct options {
+struct load_options {
     const char *host, *path, *password;
     long port, tls, v2, at_once, members;
     long senders, window, rate, messages, seconds, size, private, idle;
@@ -57,42 +56,42 @@ enum state {
     GONE,     /* no connection */
     SECURING, /* TLS handshake */
     ASKING,   /* sent the HTTP request */
-    ENTERING, /* sent password and name; what comes before the first OnlineUsers is history */
+    ENTERING, /* sent password and name; messages before the first OnlineUsers are history */
     PRESENT,
     STALLED, /* reads nothing, until the last act */
     LEAVING, /* sent Close, reads to the end */
 };
 
-/* What an OnlineUsers says. */
+/* Content of an OnlineUsers. */
 struct presence {
     unsigned users;   /* names in it */
-    unsigned members; /* of them members that stay */
-    unsigned healthy; /* of them members that do not stall */
+    unsigned members; /* steady members among them */
+    unsigned healthy; /* members among them that do not stall */
     const char *wrong;
 };
 
-struct member {
-    struct net_stream stream;
-    struct ws_reader reader; /* of frames that are looked at one by one */
-    unsigned char *rest;     /* the beginning of a frame that has not come whole; NULL: none */
+struct load_member {
+    struct stream stream;
+    struct ws_reader reader; /* reads the frames that are not compared as a whole */
+    unsigned char *rest;     /* start of a frame that has not arrived completely; NULL: none */
     size_t rest_len;
     enum state state;
     unsigned index;
-    uint32_t events; /* what epoll waits for */
-    bool rekey;      /* new TLS keys are due before the next write */
-    bool refused;    /* a write was refused: the same bytes have to come next */
+    uint32_t events; /* the events registered with epoll */
+    bool rekey;      /* send a KeyUpdate before the next write */
+    bool refused;    /* a write was refused: the same bytes must come next */
     unsigned char *out;
     size_t out_len, out_cap;
     char name[LABEL_MAX];
-    char head[HEAD_MAX]; /* what stands before its texts */
+    char head[HEAD_MAX]; /* its messages before their texts */
     size_t head_len;
     uint32_t said;
-    uint32_t *due;    /* by sender: the number of the next message */
-    uint64_t missing; /* numbers passed over */
-    uint64_t last_id; /* 0: none seen yet */
-    uint64_t hash;    /* of what came, in its order */
+    uint32_t *due;    /* by sender: number of the next expected message */
+    uint64_t missing; /* skipped numbers */
+    uint64_t last_id; /* Id of the last broadcast; 0: none yet */
+    uint64_t hash;    /* hash of the received messages, in order */
     struct presence latest;
-    bool whole; /* `latest` names those who should be there, and nobody else */
+    bool whole; /* `latest` names exactly the expected members */
 };
 
 struct stamp {
@@ -102,28 +101,28 @@ struct stamp {
     uint64_t id;
 };
 
-/* Broadcasts that one member has read and found good, as whole frames: the same bytes are due at
- * all others, and a comparison is all that they cost. The oldest give way; who comes later than
- * that reads its own. */
+/* Broadcasts that one member has received and checked, as whole frames. All other members must
+ * receive the same bytes, so a comparison is enough for them. The oldest are overwritten; a member
+ * that is further behind parses the frame itself. */
 struct known {
     struct stamp stamp;
-    uint64_t at; /* bytes kept before it, modulo PAST_SIZE its place */
+    uint64_t at; /* bytes kept before it; modulo PAST_SIZE its offset */
     size_t len;  /* 0: none */
 };
 
 struct past {
     struct known known[PAST_FRAMES]; /* by Id */
-    unsigned char bytes[PAST_SIZE];  /* no frame goes beyond the end: it starts anew */
+    unsigned char bytes[PAST_SIZE];  /* a frame that would cross the end starts at 0 instead */
     uint64_t end;
 };
 
-/* Where every member reads into: its memory stays in the cache. */
+/* The read buffer of all members, so that its memory stays in the cache. */
 struct inbox {
     unsigned char *bytes;
-    size_t at, end, cap; /* what lies from `at` to `end` has not been looked at */
+    size_t at, end, cap; /* the bytes from `at` to `end` are unread */
 };
 
-/* Clocks and memory at one moment. */
+/* Clocks and memory usage at one moment. */
 struct usage {
     int64_t wall, own_cpu, server_cpu;
     long rss_kib, threads;
@@ -131,15 +130,15 @@ struct usage {
 
 enum act { JOINING, TALKING, ENDING };
 
-struct run {
-    struct options options;
-    struct net_tls *tls;
+struct load_run {
+    struct load_options options;
+    struct tls_context *tls;
     int epoll, timer;
-    struct member *members;   /* the steady ones, then those who come and go */
-    unsigned steady, healthy; /* how many stay; how many of them do not stall */
-    unsigned places;          /* for those who come and go */
+    struct load_member *members; /* the steady ones, then those that come and go */
+    unsigned steady, healthy;    /* numbers of steady members, and of those that do not stall */
+    unsigned places;             /* number of members that come and go */
     uint32_t *due;
-    char *message, *padding, *list; /* list: the latest OnlineUsers, and what it says */
+    char *message, *padding, *list; /* list: the latest OnlineUsers, parsed into `presence` */
     size_t list_len;
     struct presence presence;
     char accept[WS_ACCEPT_MAX];
@@ -148,24 +147,24 @@ struct run {
     struct past past;
 
     enum act act;
-    int64_t now, start, stop, last, deadline; /* last: when the latest delivery came */
+    int64_t now, start, stop, last, deadline; /* last: time of the latest delivery */
     unsigned begun;                           /* members whose connection was begun */
-    unsigned open, entering;                  /* connections; those on their way in */
+    unsigned open, entering;                  /* connections; those not joined yet */
     unsigned whole, stalled_closed;
     uint64_t churned, came, went, visits;
     uint64_t sent, deliveries, lost, doubled, swapped, id_breaks, key_updates, errors;
     uint64_t histogram[HISTOGRAM_SIZE];
     int64_t slowest;
-    bool failed, resumed; /* resumed: who stalled reads again */
+    bool failed, resumed; /* resumed: stalled members read again */
     struct usage before, joined, after;
 };
 
-static inline bool is_steady(const struct run *run, const struct member *m)
+static inline bool is_steady(const struct load_run *run, const struct load_member *m)
 {
     return m->index < run->steady;
 }
 
-static inline bool is_healthy(const struct run *run, const struct member *m)
+static inline bool is_healthy(const struct load_run *run, const struct load_member *m)
 {
     return m->index < run->healthy;
 }
@@ -174,94 +173,96 @@ static inline bool is_healthy(const struct run *run, const struct member *m)
 
 /* Reads the command line into `options`, which holds the defaults. Returns 0, or the exit status to
  * end with. */
-int options_read(struct options *options, int argc, char **argv);
+int load_options_read(struct load_options *options, int argc, char **argv);
 
 /* ---- load_report.c ---- */
 
 /* Nanoseconds on a clock. */
 int64_t report_clock(clockid_t clock);
 
-/* Says what went wrong; the first time ends the run. */
-__attribute__((format(printf, 2, 3))) void report_fault(struct run *run, const char *format, ...);
+/* Reports a fault. The first one ends the run. */
+__attribute__((format(printf, 2, 3))) void report_fault(struct load_run *run, const char *format,
+                                                        ...);
 
-/* How much of a message of `len` bytes is shown in a complaint. */
+/* How much of a message of `len` bytes a report shows. */
 int report_shown(size_t len);
 
-/* Looks at the clocks, and at the server's memory. */
-struct usage report_usage(const struct run *run);
+/* Reads the clocks and the server's memory usage. */
+struct usage report_usage(const struct load_run *run);
 
-/* Counts a delivery that was sent at `sent_at` and came now. */
-void report_delivery(struct run *run, int64_t sent_at);
+/* Counts a delivery that was sent at `sent_at` and arrived now. */
+void report_delivery(struct load_run *run, int64_t sent_at);
 
-/* Prints what came out, as JSON or for people. */
-void report_print(const struct run *run);
+/* Prints the results, as JSON or for people. */
+void report_print(const struct load_run *run);
 
 /* ---- load_member.c ---- */
 
-/* Begins a connection for an empty place. */
-void member_begin(struct run *run, struct member *m);
+/* Begins a connection of an unused member. */
+void member_begin(struct load_run *run, struct load_member *m);
 
-/* Tells epoll what the member waits for. */
-void member_watch(struct run *run, struct member *m);
+/* Registers the events that the member waits for with epoll. */
+void member_watch(struct load_run *run, struct load_member *m);
 
-/* Makes room for `len` bytes behind what waits to be written; who fills it adds to out_len. NULL,
- * and a fault, at the bound. */
-unsigned char *member_space(struct run *run, struct member *m, size_t len);
+/* Makes room for `len` bytes in the send buffer; the caller adds to out_len. NULL, and a fault,
+ * when it is full. */
+unsigned char *member_space(struct load_run *run, struct load_member *m, size_t len);
 
-/* Puts a client's frame, which is masked (RFC 6455 §5.1), behind what waits to be written. */
-void member_say(struct run *run, struct member *m, enum ws_opcode opcode, const char *payload,
-                size_t len);
+/* Appends a client's frame, masked (RFC 6455 §5.1), to the send buffer. */
+void member_say(struct load_run *run, struct load_member *m, enum ws_opcode opcode,
+                const char *payload, size_t len);
 
-/* Writes what waits, as far as it goes. */
-void member_flush(struct run *run, struct member *m);
+/* Writes as much of the send buffer as the socket takes. */
+void member_flush(struct load_run *run, struct load_member *m);
 
-/* Leaves properly (§7.1.2); the server's Close frame or the end of the stream completes it. */
-void member_leave(struct run *run, struct member *m);
+/* Closes properly (§7.1.2); the server's Close frame or the end of the stream completes it. */
+void member_leave(struct load_run *run, struct load_member *m);
 
-/* Leaves as a line does that was cut: with a TCP reset. */
-void member_reset(struct run *run, struct member *m);
+/* Closes with a TCP reset, as when a line is cut. */
+void member_reset(struct load_run *run, struct load_member *m);
 
-/* The connection has ended from outside: a fault, unless it had to. */
-void member_end(struct run *run, struct member *m, const char *why);
+/* The other side has ended the connection: a fault, unless it was expected. */
+void member_end(struct load_run *run, struct load_member *m, const char *why);
 
-/* Ends the connection here and now. */
-void member_drop(struct run *run, struct member *m);
+/* Closes the connection at once. */
+void member_drop(struct load_run *run, struct load_member *m);
 
 /* ---- load_talk.c ---- */
 
-/* How many of the members talk by themselves; the others only answer, or listen. */
-unsigned talk_starters(const struct run *run);
+/* Number of members that start talking; the others only answer or listen. */
+unsigned talk_starters(const struct load_run *run);
 
-/* Whether the scenario lets this sender say one more. */
-bool talk_may(const struct run *run, const struct member *m);
+/* Whether the scenario allows this sender one more message. */
+bool talk_may(const struct load_run *run, const struct load_member *m);
 
-/* Says the member's next message: its head, the stamp, the padding. */
-void talk_next(struct run *run, struct member *m);
+/* Sends the member's next message: its head, the stamp, the padding. */
+void talk_next(struct load_run *run, struct load_member *m);
 
-/* Lets all who talk say what their windows hold. */
-void talk_start(struct run *run);
+/* Lets all starters fill their windows. */
+void talk_start(struct load_run *run);
 
-/* --rate: says what is due by now, the senders in turn. */
-void talk_by_rate(struct run *run);
+/* --rate: sends the messages whose time has come, the senders in turn. */
+void talk_by_rate(struct load_run *run);
 
 /* ---- load_check.c ---- */
 
-/* Looks whether the `have` bytes at `frame` begin with the very frame that is due at this member,
- * because others have had it. If so, counts the delivery and returns its length, else 0. */
-size_t check_known(struct run *run, struct member *m, const unsigned char *frame, size_t have);
+/* Compares the `have` bytes at `frame` with the frame that this member must receive next, if
+ * another has received it. On a match, counts the delivery and returns its length; else 0. */
+size_t check_known(struct load_run *run, struct load_member *m, const unsigned char *frame,
+                   size_t have);
 
-/* Check a message of their kind that came to a member: a fault if it is none that had to come. */
-void check_broadcast(struct run *run, struct member *m, const char *payload, size_t len);
-void check_private(struct run *run, struct member *m, const char *payload, size_t len);
-void check_users(struct run *run, struct member *m, const char *payload, size_t len);
+/* Check a received message of their kind. An unexpected one is a fault. */
+void check_broadcast(struct load_run *run, struct load_member *m, const char *payload, size_t len);
+void verify_private(struct load_run *run, struct load_member *m, const char *payload, size_t len);
+void check_users(struct load_run *run, struct load_member *m, const char *payload, size_t len);
 
-/* Notes whether a member's latest list names exactly those who should be there: at first all
- * members, at last those that did not stall. */
-void check_list(struct run *run, struct member *m);
+/* Notes whether a member's latest list names exactly the expected members: at first all, at the end
+ * those that did not stall. */
+void check_list(struct load_run *run, struct load_member *m);
 
 /* ---- load_arrive.c ---- */
 
-/* Does what a member's connection is ready for. */
-void arrive_ready(struct run *run, struct member *m);
+/* Handles the events of a member's connection. */
+void arrive_ready(struct load_run *run, struct load_member *m);
 
 #endif

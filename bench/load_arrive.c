@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * load_arrive.c - what the network says to a member: the way in (TLS, HTTP, either way of joining
- * in docs/PROTOCOL.md), and then frame after frame.
+ * load_arrive.c - handles input of members: joining (TLS, HTTP, both ways of docs/PROTOCOL.md), and
+ * then frame after frame.
  *
- * All members read into one inbox. A frame that is known is compared where it lies (check_known);
- * any other is handed, when it is whole, to ws.c, which knows the rules (RFC 6455 §5).
+ * All members read into one inbox. A known frame is compared in place (check_known). Any other is
+ * passed to ws.c once it is whole, which checks it (RFC 6455 §5). One thread.
  */
 #include "load.h"
+#include "lib/protocol.h"
+#include "net/stream.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,16 +16,16 @@
 #include <string.h>
 
 enum {
-    INBOX_SIZE = 64 * 1024,      /* grows for longer frames, and */
-    INBOX_MAX = 4 * MESSAGE_MAX, /* no further: such a connection is taken for broken */
-    READ_MIN = 16 * 1024,        /* room for a read, at least: a TLS record (RFC 8446 §5.1) */
+    INBOX_SIZE = 64 * 1024,      /* first size; grows for longer frames */
+    INBOX_MAX = 4 * MESSAGE_MAX, /* largest size: beyond it the connection counts as broken */
+    READ_MIN = 16 * 1024,        /* smallest room for a read: a TLS record (RFC 8446 §5.1) */
 };
 
-/* ---- Coming in ---- */
+/* ---- Joining ---- */
 
-static void send_request(struct run *run, struct member *m)
+static void send_request(struct load_run *run, struct load_member *m)
 {
-    const struct options *o = &run->options;
+    const struct load_options *o = &run->options;
     char request[1024];
     int len =
         snprintf(request, sizeof(request),
@@ -44,7 +46,7 @@ static void send_request(struct run *run, struct member *m)
 }
 
 /* Way 2: answers Hello. */
-static void send_join(struct run *run, struct member *m)
+static void ask_to_join(struct load_run *run, struct load_member *m)
 {
     char join[1024];
     int len =
@@ -56,16 +58,17 @@ static void send_join(struct run *run, struct member *m)
         report_fault(run, "--password is too long");
 }
 
-/* --visits: all is done. The reset leaves no TIME_WAIT: the port is wanted again. */
-static void end_visit(struct run *run, struct member *m)
+/* --visits: the visit is complete. A reset leaves no TIME_WAIT, because the port is needed again.
+ */
+static void end_visit(struct load_run *run, struct load_member *m)
 {
     run->visits++;
     run->last = run->now;
     member_reset(run, m);
 }
 
-/* Reads the head of the response; frames may stand right behind it. */
-static void take_head(struct run *run, struct member *m)
+/* Reads the head of the response; frames may follow it at once. */
+static void take_head(struct load_run *run, struct load_member *m)
 {
     struct inbox *in = &run->inbox;
     const unsigned char *head = in->bytes + in->at;
@@ -75,7 +78,7 @@ static void take_head(struct run *run, struct member *m)
     size_t head_len = (size_t)(end - head) + 4;
     if (memcmp(head, "HTTP/1.1 101 ", 13) != 0 ||
         !memmem(head, head_len, run->accept, strlen(run->accept)) ||
-        (run->options.v2 && !memmem(head, head_len, "ragnarok.v2", 11))) {
+        (run->options.v2 && !memmem(head, head_len, PROTOCOL_NAME, sizeof(PROTOCOL_NAME) - 1))) {
         report_fault(run, "%s was not let in: %.*s", m->name, report_shown(head_len - 4),
                      (const char *)head);
         return;
@@ -90,7 +93,7 @@ static void take_head(struct run *run, struct member *m)
     member_say(run, m, WS_TEXT, m->name, strlen(m->name));
 }
 
-/* ---- What arrives ---- */
+/* ---- Input ---- */
 
 static bool starts_with(const char *payload, size_t len, const char *start)
 {
@@ -98,7 +101,7 @@ static bool starts_with(const char *payload, size_t len, const char *start)
     return len >= start_len && memcmp(payload, start, start_len) == 0;
 }
 
-static void on_text(struct run *run, struct member *m, const char *payload, size_t len)
+static void on_text(struct load_run *run, struct load_member *m, const char *payload, size_t len)
 {
     if (m->state == STALLED)
         return;
@@ -108,16 +111,16 @@ static void on_text(struct run *run, struct member *m, const char *payload, size
     } else if (starts_with(payload, len, USERS_HEAD)) {
         check_users(run, m, payload, len);
     } else if (starts_with(payload, len, PRIVATE_HEAD)) {
-        check_private(run, m, payload, len);
+        verify_private(run, m, payload, len);
     } else if (m->state == ENTERING && starts_with(payload, len, "{\"msgType\":\"Hello\"")) {
-        send_join(run, m);
+        ask_to_join(run, m);
     } else if (m->state != ENTERING || (!starts_with(payload, len, "{\"ServerName\"") &&
                                         !starts_with(payload, len, "{\"msgType\":\"Joined\""))) {
         report_fault(run, "%s got %.*s", m->name, report_shown(len), payload);
     }
 }
 
-static void on_event(struct run *run, struct member *m, const struct ws_event *event)
+static void on_event(struct load_run *run, struct load_member *m, const struct ws_event *event)
 {
     const char *payload = (const char *)event->payload;
     char why[160];
@@ -144,19 +147,20 @@ static bool feed(struct ws_reader *reader, const unsigned char *bytes, size_t le
 {
     while (len) {
         unsigned char *space;
-        size_t room = ws_space(reader, &space), n = len < room ? len : room;
+        size_t room = ws_reserve(reader, &space), n = len < room ? len : room;
         if (!n)
             return false;
         memcpy(space, bytes, n);
-        ws_fed(reader, n);
+        ws_commit(reader, n);
         bytes += n;
         len -= n;
     }
     return true;
 }
 
-/* Hands a frame to ws.c, and what it makes of it to on_event. */
-static void take_frame(struct run *run, struct member *m, const unsigned char *frame, size_t len)
+/* Passes a frame to ws.c, and its events to on_event. */
+static void take_frame(struct load_run *run, struct load_member *m, const unsigned char *frame,
+                       size_t len)
 {
     struct ws_event event;
     int result = 0;
@@ -170,8 +174,8 @@ static void take_frame(struct run *run, struct member *m, const unsigned char *f
         report_fault(run, "%s got a frame that breaks a rule: %s", m->name, event.why);
 }
 
-/* The length of the frame that begins at `at` if all of it is there, else 0. One that claims to be
- * longer than a message may be is taken as it is: ws.c says what is wrong with it. */
+/* Length of the frame at `at` if all of it is there, else 0. A frame that claims more than the
+ * limit of a message is passed on as it is, because ws.c reports the error. */
 static size_t whole_frame(const unsigned char *at, size_t have)
 {
     if (have < 2 || have < ws_head_size(at))
@@ -182,7 +186,7 @@ static size_t whole_frame(const unsigned char *at, size_t have)
     return len <= have ? len : 0;
 }
 
-static void take_frames(struct run *run, struct member *m)
+static void take_frames(struct load_run *run, struct load_member *m)
 {
     struct inbox *in = &run->inbox;
     while (m->state != GONE && !run->failed) {
@@ -200,8 +204,8 @@ static void take_frames(struct run *run, struct member *m)
 
 /* ---- The inbox ---- */
 
-/* Makes room for a read, behind what has not been looked at. Returns how much; 0 and errno when
- * there is none to be had. */
+/* Makes room for a read, after the unread bytes. Returns how much; 0 and errno when there is none.
+ */
 static size_t inbox_space(struct inbox *in)
 {
     in->end -= in->at;
@@ -220,9 +224,9 @@ static size_t inbox_space(struct inbox *in)
     return in->cap - in->end;
 }
 
-/* Puts into the inbox what the member had read of a frame. It fits: it was read in here, and the
- * inbox never becomes smaller. */
-static void inbox_load(struct inbox *in, struct member *m)
+/* Restores the partial frame of a member into the inbox. It fits: it was read in here, and the
+ * inbox never shrinks. */
+static void inbox_load(struct inbox *in, struct load_member *m)
 {
     in->at = 0;
     in->end = m->rest_len;
@@ -233,8 +237,8 @@ static void inbox_load(struct inbox *in, struct member *m)
     m->rest_len = 0;
 }
 
-/* Keeps with the member what is left in the inbox. */
-static bool inbox_save(struct inbox *in, struct member *m)
+/* Saves the unread bytes of the inbox with the member. */
+static bool inbox_save(struct inbox *in, struct load_member *m)
 {
     size_t len = in->end - in->at;
     if (!len)
@@ -247,12 +251,12 @@ static bool inbox_save(struct inbox *in, struct member *m)
     return true;
 }
 
-/* Reads once, and takes what came. Returns whether there may be more. */
-static bool read_once(struct run *run, struct member *m)
+/* Reads once, and handles the input. Returns whether there may be more. */
+static bool receive_once(struct load_run *run, struct load_member *m)
 {
     struct inbox *in = &run->inbox;
     size_t room = inbox_space(in);
-    ssize_t n = room ? net_read(&m->stream, in->bytes + in->end, room) : -1;
+    ssize_t n = room ? stream_read(&m->stream, in->bytes + in->end, room) : -1;
     if (n < 0 && errno == EAGAIN)
         return false;
     if (n <= 0) {
@@ -268,33 +272,33 @@ static bool read_once(struct run *run, struct member *m)
     return m->state != GONE && !m->stream.drained && !run->failed;
 }
 
-/* Reads all there is. */
-static void receive(struct run *run, struct member *m)
+/* Reads until the socket is empty. */
+static void receive_frames(struct load_run *run, struct load_member *m)
 {
     inbox_load(&run->inbox, m);
-    while (read_once(run, m))
+    while (receive_once(run, m))
         ;
     if (m->state != GONE && !inbox_save(&run->inbox, m))
         report_fault(run, "%s: out of memory", m->name);
 }
 
-void arrive_ready(struct run *run, struct member *m)
+void arrive_ready(struct load_run *run, struct load_member *m)
 {
     if (m->state == SECURING) {
-        int result = net_handshake(&m->stream);
+        int result = stream_handshake(&m->stream);
         if (result < 0)
             member_end(run, m, "the TLS handshake failed");
         else if (result > 0)
             send_request(run, m);
     } else if (m->state != GONE) {
-        receive(run, m);
+        receive_frames(run, m);
     }
     if (m->state == GONE) {
         if (run->options.visits && run->now < run->stop && !run->failed)
             member_begin(run, m);
         return;
     }
-    ws_rest(&m->reader);
+    ws_release_idle(&m->reader);
     member_flush(run, m);
     member_watch(run, m);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * load_check.c - whether what came to a member is what had to come: each broadcast once at each
- * member, numbered without a gap, in one order for all, with its text as it was said; private
- * messages at the right one only; lists that name those who are there.
+ * load_check.c - checks deliveries: each broadcast once at each member, numbered without a gap, in
+ * one order for all, with its text unchanged; private messages at their receiver only; lists that
+ * name exactly the members present.
  *
- * A delivery is not parsed as JSON: its fields are where docs/PROTOCOL.md shows them, and the text
- * says who sent it, as which message, and when. Who reads a broadcast first looks at each byte of
- * it; for all others the very same bytes have to come.
+ * Deliveries are not parsed as JSON: fields are where docs/PROTOCOL.md shows them, and the text
+ * tells its sender, number and time. The first member to receive a broadcast checks each byte of
+ * it; all others must receive the same bytes. One thread.
  */
 #include "load.h"
 
@@ -20,7 +20,7 @@ enum {
 
 /* ---- Stamps and texts ---- */
 
-/* Reads what put_digits wrote; false when a digit is none. */
+/* Reads the output of put_digits; false when a digit is invalid. */
 static bool take_digits(const char *from, int digits, uint64_t *value)
 {
     unsigned all = 0;
@@ -45,8 +45,8 @@ static bool take_stamp(const char *text, struct stamp *stamp)
     return good && text[5] == '.' && text[14] == '.';
 }
 
-/* Reads `,"key":NUMBER` at `at`. Returns what follows, or NULL. */
-static const char *take_number(const char *at, const char *end, const char *key, uint64_t *number)
+/* Reads `,"key":NUMBER` at `at`. Returns the rest, or NULL. */
+static const char *verify_number(const char *at, const char *end, const char *key, uint64_t *number)
 {
     size_t len = strlen(key);
     if ((size_t)(end - at) < len || memcmp(at, key, len) != 0)
@@ -59,9 +59,9 @@ static const char *take_number(const char *at, const char *end, const char *key,
     return at > digits ? at : NULL;
 }
 
-/* The text of the right size with its stamp and padding whole, and behind it only what the server
- * adds: `Id` (where `id` says so) and `Time`. */
-static bool take_text(const struct run *run, const char *text, const char *end, bool id,
+/* Checks a text: the right size, stamp and padding, followed only by the server's fields: `Id` (if
+ * `id` is set) and `Time`. */
+static bool take_text(const struct load_run *run, const char *text, const char *end, bool id,
                       struct stamp *stamp)
 {
     size_t size = (size_t)run->options.size;
@@ -71,17 +71,17 @@ static bool take_text(const struct run *run, const char *text, const char *end, 
         return false;
     const char *at = text + size + 1;
     if (id)
-        at = take_number(at, end, ",\"Id\":", &stamp->id);
+        at = verify_number(at, end, ",\"Id\":", &stamp->id);
     if (at)
-        at = take_number(at, end, ",\"Time\":", &time);
+        at = verify_number(at, end, ",\"Time\":", &time);
     return at && end - at == 1 && *at == '}';
 }
 
 /* ---- Broadcasts ---- */
 
-/* Compares the number of a message with the one due. One that comes late had been taken for lost.
- * Returns false for one that had come before. */
-static bool track(struct run *run, struct member *m, uint32_t *due, uint32_t number)
+/* Compares the number of a message with the expected one. A late one had been counted as lost.
+ * Returns false for a duplicate. */
+static bool track(struct load_run *run, struct load_member *m, uint32_t *due, uint32_t number)
 {
     if (number >= *due) {
         run->lost += number - *due;
@@ -99,7 +99,7 @@ static bool track(struct run *run, struct member *m, uint32_t *due, uint32_t num
 }
 
 /* Ids are consecutive, and all members see the same sequence of (Id, sender, number). */
-static void follow(struct run *run, struct member *m, const struct stamp *stamp)
+static void follow(struct load_run *run, struct load_member *m, const struct stamp *stamp)
 {
     if (m->last_id && stamp->id != m->last_id + 1)
         run->id_breaks++;
@@ -111,8 +111,8 @@ static void follow(struct run *run, struct member *m, const struct stamp *stamp)
     m->hash ^= m->hash >> 32;
 }
 
-/* A broadcast with this stamp came to a member. */
-static void deliver(struct run *run, struct member *m, const struct stamp *stamp)
+/* Checks a broadcast with this stamp at a member. */
+static void verify_delivery(struct load_run *run, struct load_member *m, const struct stamp *stamp)
 {
     follow(run, m, stamp);
     if (!is_healthy(run, m) || !track(run, m, &m->due[stamp->sender], stamp->number))
@@ -122,7 +122,7 @@ static void deliver(struct run *run, struct member *m, const struct stamp *stamp
         talk_next(run, m);
 }
 
-/* Keeps the frame of a broadcast, as it has to be: final, not masked, its head as short as can be. */
+/* Keeps the expected frame of a broadcast: final, not masked, with the shortest head. */
 static void keep(struct past *past, const struct stamp *stamp, const char *payload, size_t len)
 {
     size_t size = WS_HEAD_MAX + len, at = past->end % PAST_SIZE;
@@ -139,7 +139,8 @@ static void keep(struct past *past, const struct stamp *stamp, const char *paylo
     past->end += head + len;
 }
 
-size_t check_known(struct run *run, struct member *m, const unsigned char *frame, size_t have)
+size_t check_known(struct load_run *run, struct load_member *m, const unsigned char *frame,
+                   size_t have)
 {
     const struct past *past = &run->past;
     const struct known *due = &past->known[(m->last_id + 1) % PAST_FRAMES];
@@ -149,11 +150,11 @@ size_t check_known(struct run *run, struct member *m, const unsigned char *frame
     if (m->state < PRESENT || m->state == STALLED || m->reader.kind ||
         memcmp(frame, past->bytes + due->at % PAST_SIZE, due->len) != 0)
         return 0;
-    deliver(run, m, &due->stamp);
+    verify_delivery(run, m, &due->stamp);
     return due->len;
 }
 
-void check_broadcast(struct run *run, struct member *m, const char *payload, size_t len)
+void check_broadcast(struct load_run *run, struct load_member *m, const char *payload, size_t len)
 {
     struct stamp stamp = {0};
     size_t head_len = run->members[0].head_len; /* the same for all senders */
@@ -164,13 +165,13 @@ void check_broadcast(struct run *run, struct member *m, const char *payload, siz
         return;
     }
     keep(&run->past, &stamp, payload, len);
-    deliver(run, m, &stamp);
+    verify_delivery(run, m, &stamp);
 }
 
 /* ---- Private messages ---- */
 
 /* Members 0 and 1 are partners, 2 and 3, and so on; the even one serves, the odd one returns. */
-void check_private(struct run *run, struct member *m, const char *payload, size_t len)
+void verify_private(struct load_run *run, struct load_member *m, const char *payload, size_t len)
 {
     struct stamp stamp = {0};
     char source[LABEL_MAX + 16];
@@ -190,10 +191,10 @@ void check_private(struct run *run, struct member *m, const char *payload, size_
         talk_next(run, m);
 }
 
-/* ---- Lists of who is there ---- */
+/* ---- Lists of members ---- */
 
 /* Counts one name of an OnlineUsers. */
-static void count_name(const struct run *run, struct presence *p, const char *name, size_t len)
+static void count_name(const struct load_run *run, struct presence *p, const char *name, size_t len)
 {
     unsigned index = 0;
     p->users++;
@@ -208,15 +209,16 @@ static void count_name(const struct run *run, struct presence *p, const char *na
     p->healthy += index < run->healthy;
 }
 
-/* Negative if name `a` comes before `b`, by code points. */
+/* Negative if name `a` sorts before `b`, by code points. */
 static int compare(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
     return order ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-/* Reads the names behind `[`; each must be greater than the one before. */
-static void read_users(const struct run *run, struct presence *p, const char *at, const char *end)
+/* Reads the names after `[`; each must sort after the one before. */
+static void read_users(const struct load_run *run, struct presence *p, const char *at,
+                       const char *end)
 {
     const char *before = "", *quote;
     size_t before_len = 0;
@@ -236,8 +238,8 @@ static void read_users(const struct run *run, struct presence *p, const char *at
         p->wrong = "is not a list of names";
 }
 
-/* The same list goes to many members: it is read once. */
-static const struct presence *read_list(struct run *run, const char *payload, size_t len)
+/* The same list goes to many members, so it is parsed once. */
+static const struct presence *read_list(struct load_run *run, const char *payload, size_t len)
 {
     if (run->list && run->list_len == len && memcmp(run->list, payload, len) == 0)
         return &run->presence;
@@ -254,7 +256,7 @@ static const struct presence *read_list(struct run *run, const char *payload, si
     return &run->presence;
 }
 
-void check_list(struct run *run, struct member *m)
+void check_list(struct load_run *run, struct load_member *m)
 {
     const struct presence *p = &m->latest;
     bool whole = run->act == ENDING ? p->users == run->healthy && p->healthy == run->healthy
@@ -263,7 +265,7 @@ void check_list(struct run *run, struct member *m)
     m->whole = whole;
 }
 
-void check_users(struct run *run, struct member *m, const char *payload, size_t len)
+void check_users(struct load_run *run, struct load_member *m, const char *payload, size_t len)
 {
     const struct presence *p = read_list(run, payload, len);
     if (p->wrong)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * load_member.c - a member's connection: begun, written to, watched, ended. What comes in on it is
- * for load_arrive.c.
+ * load_member.c - a member's connection: beginning, writing, watching, ending. load_arrive.c reads.
+ * One thread.
  *
- * net.c does the I/O; only the mask of a client's frames (RFC 6455 §5.3) is put on here. One call
- * goes past net.h into OpenSSL: --key-update asks the server for new TLS 1.3 keys (RFC 8446
- * §4.6.3).
+ * socket.c and stream.c do the I/O; only the mask of a client's frames (RFC 6455 §5.3) is applied
+ * here. One call bypasses them: --key-update asks the server for new TLS 1.3 keys through OpenSSL
+ * (RFC 8446 §4.6.3).
  */
 #include "load.h"
+#include "net/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,29 +18,29 @@
 #include <openssl/ssl.h>
 
 enum {
-    OUT_MAX = 16 << 20, /* more that one member cannot get rid of ends the run */
-    OUT_MIN = 512,      /* the first room for what waits to be written */
+    OUT_MAX = 16 << 20, /* bytes in one member's send buffer; more ends the run */
+    OUT_MIN = 512,      /* first size of the send buffer */
     CONNECT_MS = 10000, /* for one connection to be accepted */
 };
 
 /* ---- Begun and watched ---- */
 
-void member_begin(struct run *run, struct member *m)
+void member_begin(struct load_run *run, struct load_member *m)
 {
     char error[NET_ERROR_MAX];
-    const struct options *o = &run->options;
+    const struct load_options *o = &run->options;
     int fd = net_connect(o->host, (int)o->port, CONNECT_MS, error);
     if (fd < 0) {
         report_fault(run, "%s cannot connect: %s", m->name, error);
         return;
     }
-    if (net_open(&m->stream, fd, run->tls) < 0) {
+    if (stream_open(&m->stream, fd, run->tls) < 0) {
         report_fault(run, "%s: out of memory", m->name);
         return;
     }
     ws_reader_init(&m->reader, MESSAGE_MAX, false);
     m->state = SECURING;
-    m->events = EPOLLOUT; /* at once: net_connect has waited */
+    m->events = EPOLLOUT; /* epoll reports at once, because net_connect has waited */
     m->last_id = 0;
     m->rekey = m->refused = false;
     run->open++;
@@ -49,7 +50,7 @@ void member_begin(struct run *run, struct member *m)
         report_fault(run, "epoll_ctl: %s", strerror(errno));
 }
 
-void member_watch(struct run *run, struct member *m)
+void member_watch(struct load_run *run, struct load_member *m)
 {
     int wants = m->stream.read_wants; /* poll(2) and epoll(7) name events alike */
     if (m->out_len)
@@ -65,7 +66,7 @@ void member_watch(struct run *run, struct member *m)
 
 /* ---- Written to ---- */
 
-unsigned char *member_space(struct run *run, struct member *m, size_t len)
+unsigned char *member_space(struct load_run *run, struct load_member *m, size_t len)
 {
     size_t need = m->out_len + len;
     if (need > m->out_cap) {
@@ -81,8 +82,8 @@ unsigned char *member_space(struct run *run, struct member *m, size_t len)
     return m->out + m->out_len;
 }
 
-/* New keys for both directions. Not between a refused write and its repetition. */
-static void update_keys(struct run *run, struct member *m)
+/* Requests new keys for both directions, but not between a refused write and its repetition. */
+static void update_keys(struct load_run *run, struct load_member *m)
 {
     if (m->refused)
         return;
@@ -93,15 +94,15 @@ static void update_keys(struct run *run, struct member *m)
     m->rekey = false;
 }
 
-/* That a connection is over is for load_arrive.c to find out: it may still have to read why. */
-void member_flush(struct run *run, struct member *m)
+/* load_arrive.c notices the end of a connection, because it may still have to read the reason. */
+void member_flush(struct load_run *run, struct load_member *m)
 {
     size_t done = 0;
     if (m->rekey && m->out_len)
         update_keys(run, m);
     m->refused = false;
     while (done < m->out_len && !m->refused) {
-        ssize_t n = net_write(&m->stream, m->out + done, m->out_len - done);
+        ssize_t n = stream_write(&m->stream, m->out + done, m->out_len - done);
         if (n > 0)
             done += (size_t)n;
         else if (errno == EAGAIN)
@@ -114,8 +115,8 @@ void member_flush(struct run *run, struct member *m)
         memmove(m->out, m->out + done, m->out_len);
 }
 
-/* xorshift32: a mask has to differ, here it need not surprise (RFC 6455 §10.3 is about others). */
-static uint32_t next_random(struct run *run)
+/* xorshift32: masks must differ, but need not be unpredictable here (RFC 6455 §10.3). */
+static uint32_t next_random(struct load_run *run)
 {
     run->random ^= run->random << 13;
     run->random ^= run->random >> 17;
@@ -123,8 +124,8 @@ static uint32_t next_random(struct run *run)
     return run->random;
 }
 
-void member_say(struct run *run, struct member *m, enum ws_opcode opcode, const char *payload,
-                size_t len)
+void member_say(struct load_run *run, struct load_member *m, enum ws_opcode opcode,
+                const char *payload, size_t len)
 {
     unsigned char *at = member_space(run, m, WS_HEAD_MAX + len);
     if (!at)
@@ -137,7 +138,7 @@ void member_say(struct run *run, struct member *m, enum ws_opcode opcode, const 
 
 /* ---- Ended ---- */
 
-void member_drop(struct run *run, struct member *m)
+void member_drop(struct load_run *run, struct load_member *m)
 {
     if (m->state == SECURING || m->state == ASKING || m->state == ENTERING)
         run->entering--;
@@ -149,12 +150,12 @@ void member_drop(struct run *run, struct member *m)
     free(m->rest);
     m->rest = NULL;
     m->rest_len = 0;
-    net_close(&m->stream);
+    stream_close(&m->stream);
     ws_reader_fini(&m->reader);
     run->open--;
 }
 
-void member_end(struct run *run, struct member *m, const char *why)
+void member_end(struct load_run *run, struct load_member *m, const char *why)
 {
     if (m->state == STALLED)
         run->stalled_closed++;
@@ -163,7 +164,7 @@ void member_end(struct run *run, struct member *m, const char *why)
     member_drop(run, m);
 }
 
-void member_leave(struct run *run, struct member *m)
+void member_leave(struct load_run *run, struct load_member *m)
 {
     static const unsigned char normal[2] = {WS_CODE_NORMAL >> 8, WS_CODE_NORMAL & 0xFF};
     member_say(run, m, WS_CLOSE, (const char *)normal, sizeof(normal));
@@ -172,8 +173,8 @@ void member_leave(struct run *run, struct member *m)
     member_watch(run, m);
 }
 
-void member_reset(struct run *run, struct member *m)
+void member_reset(struct load_run *run, struct load_member *m)
 {
-    net_abandon(&m->stream);
+    stream_reset_on_close(&m->stream);
     member_drop(run, m);
 }

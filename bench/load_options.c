@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * load_options.c - the load generator's command line: one table of settings, read with
- * getopt_long(3). Scenarios are told apart by numbers alone once it is done.
+ * getopt_long(3). One thread.
  */
 #include "load.h"
 
@@ -13,7 +13,7 @@
 
 enum {
     MEMBERS_MAX = 99999,        /* five digits in a name */
-    DUE_MAX = 64 * 1024 * 1024, /* entries of the table of numbers due: members times senders */
+    DUE_MAX = 64 * 1024 * 1024, /* entries in the table of expected numbers */
     SIZE_MOST = 1024 * 1024,    /* bytes of a text */
 };
 
@@ -26,36 +26,39 @@ static const struct setting {
     long least, most;
     const char *help;
 } settings[] = {
-    {"host", TEXT, offsetof(struct options, host), 0, 0, "server (127.0.0.1)"},
-    {"port", NUMBER, offsetof(struct options, port), 1, 65535, "its port; must be given"},
-    {"path", TEXT, offsetof(struct options, path), 0, 0, "/ or /rooms/NAME (/)"},
-    {"tls", FLAG, offsetof(struct options, tls), 0, 1, "over TLS; no certificate is checked"},
-    {"v2", FLAG, offsetof(struct options, v2), 0, 1, "join by ragnarok.v2, not by two frames"},
-    {"password", TEXT, offsetof(struct options, password), 0, 0, "of the server (none)"},
-    {"members", NUMBER, offsetof(struct options, members), 1, MEMBERS_MAX, "who stay (10)"},
-    {"joins-at-once", FLAG, offsetof(struct options, at_once), 0, 1, "not 64 at a time"},
-    {"senders", NUMBER, offsetof(struct options, senders), 1, MEMBERS_MAX, "who talk (1)"},
-    {"window", NUMBER, offsetof(struct options, window), 1, 100000,
+    {"host", TEXT, offsetof(struct load_options, host), 0, 0, "server (127.0.0.1)"},
+    {"port", NUMBER, offsetof(struct load_options, port), 1, 65535, "its port; must be given"},
+    {"path", TEXT, offsetof(struct load_options, path), 0, 0, "/ or /rooms/NAME (/)"},
+    {"tls", FLAG, offsetof(struct load_options, tls), 0, 1, "over TLS; no certificate is checked"},
+    {"v2", FLAG, offsetof(struct load_options, v2), 0, 1, "join by ragnarok.v2, not by two frames"},
+    {"password", TEXT, offsetof(struct load_options, password), 0, 0, "of the server (none)"},
+    {"members", NUMBER, offsetof(struct load_options, members), 1, MEMBERS_MAX, "who stay (10)"},
+    {"joins-at-once", FLAG, offsetof(struct load_options, at_once), 0, 1, "not 64 at a time"},
+    {"senders", NUMBER, offsetof(struct load_options, senders), 1, MEMBERS_MAX, "who talk (1)"},
+    {"window", NUMBER, offsetof(struct load_options, window), 1, 100000,
      "own broadcasts that a sender has under way (1)"},
-    {"rate", NUMBER, offsetof(struct options, rate), 1, 1000000,
+    {"rate", NUMBER, offsetof(struct load_options, rate), 1, 1000000,
      "broadcasts per second of all together, instead of a window"},
-    {"messages", NUMBER, offsetof(struct options, messages), 1, UINT32_MAX, "per sender (100)"},
-    {"seconds", NUMBER, offsetof(struct options, seconds), 1, 86400, "to talk, instead"},
-    {"size", NUMBER, offsetof(struct options, size), STAMP_LEN, SIZE_MOST, "of a text (100)"},
-    {"private", FLAG, offsetof(struct options, private), 0, 1,
+    {"messages", NUMBER, offsetof(struct load_options, messages), 1, UINT32_MAX,
+     "per sender (100)"},
+    {"seconds", NUMBER, offsetof(struct load_options, seconds), 1, 86400, "to talk, instead"},
+    {"size", NUMBER, offsetof(struct load_options, size), STAMP_LEN, SIZE_MOST, "of a text (100)"},
+    {"private", FLAG, offsetof(struct load_options, private), 0, 1,
      "pairs play ping-pong with private messages; nobody broadcasts"},
-    {"idle", NUMBER, offsetof(struct options, idle), 1, 86400, "seconds in which nobody talks"},
-    {"stall", NUMBER, offsetof(struct options, stall), 1, MEMBERS_MAX,
+    {"idle", NUMBER, offsetof(struct load_options, idle), 1, 86400,
+     "seconds in which nobody talks"},
+    {"stall", NUMBER, offsetof(struct load_options, stall), 1, MEMBERS_MAX,
      "members that stop reading, and must be closed for it"},
-    {"churn", NUMBER, offsetof(struct options, churn), 1, 1000,
+    {"churn", NUMBER, offsetof(struct load_options, churn), 1, 1000,
      "joins per second of others, and leaves: half by reset, half properly"},
-    {"key-update", NUMBER, offsetof(struct options, key_update), 1, UINT32_MAX,
+    {"key-update", NUMBER, offsetof(struct load_options, key_update), 1, UINT32_MAX,
      "new TLS keys before every such message of a sender"},
-    {"visits", FLAG, offsetof(struct options, visits), 0, 1,
+    {"visits", FLAG, offsetof(struct load_options, visits), 0, 1,
      "connect, upgrade, reset, and again, each member by itself; nobody joins"},
-    {"pid", NUMBER, offsetof(struct options, pid), 1, INT32_MAX, "server's process, to measure"},
-    {"timeout", NUMBER, offsetof(struct options, timeout), 1, 86400, "seconds for all (120)"},
-    {"json", FLAG, offsetof(struct options, json), 0, 1, "report one line of JSON"},
+    {"pid", NUMBER, offsetof(struct load_options, pid), 1, INT32_MAX,
+     "server's process, to measure"},
+    {"timeout", NUMBER, offsetof(struct load_options, timeout), 1, 86400, "seconds for all (120)"},
+    {"json", FLAG, offsetof(struct load_options, json), 0, 1, "report one line of JSON"},
 };
 
 enum { SETTINGS = sizeof(settings) / sizeof(*settings) };
@@ -68,7 +71,8 @@ static void print_help(void)
         printf("  --%-13s %-2s %s\n", s->name, s->kind == FLAG ? "" : "X", s->help);
 }
 
-static bool set_option(struct options *options, const struct setting *setting, const char *text)
+static bool set_from_text(struct load_options *options, const struct setting *setting,
+                          const char *text)
 {
     char *at = (char *)options + setting->at, *end = NULL;
     long number = 1;
@@ -89,8 +93,8 @@ static bool set_option(struct options *options, const struct setting *setting, c
     return true;
 }
 
-/* What no single option can know. Returns the complaint, or NULL. */
-static const char *check_options(const struct options *o)
+/* Checks combinations of options. Returns the complaint, or NULL. */
+static const char *check_options(const struct load_options *o)
 {
     if (!o->port)
         return "--port must be given";
@@ -111,8 +115,8 @@ static const char *check_options(const struct options *o)
     return NULL;
 }
 
-/* Scenarios are told apart by numbers alone from here on. */
-static void complete_options(struct options *o)
+/* Completes the numbers; from here on they alone define the scenario. */
+static void complete_options(struct load_options *o)
 {
     if (o->idle)
         o->seconds = o->idle;
@@ -124,7 +128,7 @@ static void complete_options(struct options *o)
         o->messages = 100;
 }
 
-int options_read(struct options *options, int argc, char **argv)
+int load_options_read(struct load_options *options, int argc, char **argv)
 {
     struct option longs[SETTINGS + 2] = {{"help", no_argument, NULL, SETTINGS}};
     int index;
@@ -135,7 +139,7 @@ int options_read(struct options *options, int argc, char **argv)
             print_help();
             exit(0);
         }
-        if (index == '?' || !set_option(options, &settings[index], optarg))
+        if (index == '?' || !set_from_text(options, &settings[index], optarg))
             return 2;
     }
     const char *wrong = optind < argc ? "no argument without -- is known" : check_options(options);

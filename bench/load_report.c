@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * load_report.c - what the load generator measures and says: clocks, complaints, a histogram of
- * latencies, and the report at the end.
+ * load_report.c - the load generator's measurements and output: clocks, faults, a histogram of
+ * latencies, and the report at the end. One thread.
  */
 #include "load.h"
 
@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    SHOWN_MAX = 300, /* bytes of a message in a complaint */
+    SHOWN_MAX = 300, /* bytes of a message in a fault */
 };
 
 int64_t report_clock(clockid_t clock)
@@ -21,7 +21,7 @@ int64_t report_clock(clockid_t clock)
     return clock_gettime(clock, &now) == 0 ? now.tv_sec * NANO + now.tv_nsec : 0;
 }
 
-void report_fault(struct run *run, const char *format, ...)
+void report_fault(struct load_run *run, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -40,7 +40,7 @@ int report_shown(size_t len)
 
 /* ---- Clocks and memory ---- */
 
-/* Memory and threads of the server, as proc(5) has them. */
+/* Reads memory and threads of the server from proc(5). */
 static void read_status(long pid, struct usage *usage)
 {
     char path[64], line[256];
@@ -56,9 +56,9 @@ static void read_status(long pid, struct usage *usage)
         fclose(file);
 }
 
-/* The CPU clock of a process counts user and system time of all its threads, ended ones too, in
- * nanoseconds; /proc/PID/stat has the same in ticks of ten milliseconds. */
-struct usage report_usage(const struct run *run)
+/* A process's CPU clock counts user and system time of all its threads, ended ones too, in
+ * nanoseconds; /proc/PID/stat has only ticks of ten milliseconds. */
+struct usage report_usage(const struct load_run *run)
 {
     struct usage usage = {.wall = report_clock(CLOCK_MONOTONIC),
                           .own_cpu = report_clock(CLOCK_PROCESS_CPUTIME_ID)};
@@ -89,7 +89,7 @@ static uint64_t bucket_end(unsigned bucket)
     return ((uint64_t)(HISTOGRAM_STEPS + bucket % HISTOGRAM_STEPS + 1) << shift) - 1;
 }
 
-void report_delivery(struct run *run, int64_t sent_at)
+void report_delivery(struct load_run *run, int64_t sent_at)
 {
     int64_t delay = run->now > sent_at ? run->now - sent_at : 0;
     run->histogram[bucket_of((uint64_t)delay)]++;
@@ -100,7 +100,7 @@ void report_delivery(struct run *run, int64_t sent_at)
 }
 
 /* The delay in microseconds that `share` of all deliveries did not exceed. */
-static double percentile(const struct run *run, double share)
+static double percentile(const struct load_run *run, double share)
 {
     double wanted = share * (double)run->deliveries, seen = 0;
     for (unsigned i = 0; i < HISTOGRAM_SIZE; i++) {
@@ -130,7 +130,7 @@ struct figures {
     double joining, talking, rate, join_busy, busy, server, per_delivery;
 };
 
-static struct figures sum_up(const struct run *run)
+static struct figures sum_up(const struct load_run *run)
 {
     const struct usage *a = &run->before, *b = &run->joined, *c = &run->after;
     struct figures f = {
@@ -145,7 +145,7 @@ static struct figures sum_up(const struct run *run)
     return f;
 }
 
-static void report_server(const struct run *run, const struct figures *f)
+static void report_server(const struct load_run *run, const struct figures *f)
 {
     const struct usage *a = &run->before, *b = &run->joined, *c = &run->after;
     printf(",\"server_join_cpu_seconds\":%.6f,\"server_cpu_seconds\":%.6f,"
@@ -155,9 +155,9 @@ static void report_server(const struct run *run, const struct figures *f)
            b->rss_kib, c->rss_kib, c->threads);
 }
 
-static void report_json(const struct run *run, const struct figures *f)
+static void report_json(const struct load_run *run, const struct figures *f)
 {
-    const struct options *o = &run->options;
+    const struct load_options *o = &run->options;
     printf("{\"members\":%u,\"senders\":%u,\"tls\":%s,\"size\":%ld,\"join_seconds\":%.6f,"
            "\"join_busy\":%.3f,\"sent\":%" PRIu64 ",\"deliveries\":%" PRIu64 ",\"seconds\":%.6f,"
            "\"deliveries_per_s\":%.1f,\"busy\":%.3f",
@@ -176,7 +176,7 @@ static void report_json(const struct run *run, const struct figures *f)
            run->stalled_closed, run->came, run->went, run->visits, run->key_updates, run->errors);
 }
 
-static void report_text(const struct run *run, const struct figures *f)
+static void report_text(const struct load_run *run, const struct figures *f)
 {
     printf("%u members joined in %.3f s\n%" PRIu64 " sent, %" PRIu64 " delivered in %.3f s: "
            "%.0f per second, load %.0f %% busy\n",
@@ -191,7 +191,7 @@ static void report_text(const struct run *run, const struct figures *f)
                f->per_delivery, run->before.rss_kib, run->after.rss_kib);
 }
 
-void report_print(const struct run *run)
+void report_print(const struct load_run *run)
 {
     struct figures figures = sum_up(run);
     if (run->options.json)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * load_talk.c - what a member says, and when: at once, when its own message has come back, or by
- * the clock.
+ * load_talk.c - sends members' messages: at once, when their own message has come back, or by the
+ * clock. One thread.
  */
 #include "load.h"
 
@@ -16,7 +16,7 @@ static void put_digits(char *to, uint64_t value, int digits)
     }
 }
 
-void talk_next(struct run *run, struct member *m)
+void talk_next(struct load_run *run, struct load_member *m)
 {
     size_t size = (size_t)run->options.size, at = m->head_len;
     char *message = run->message;
@@ -35,25 +35,25 @@ void talk_next(struct run *run, struct member *m)
     run->sent++;
 }
 
-bool talk_may(const struct run *run, const struct member *m)
+bool talk_may(const struct load_run *run, const struct load_member *m)
 {
-    const struct options *o = &run->options;
+    const struct load_options *o = &run->options;
     if (run->act != TALKING || (o->seconds && run->now >= run->stop))
         return false;
     return !o->messages || m->said < o->messages;
 }
 
-unsigned talk_starters(const struct run *run)
+unsigned talk_starters(const struct load_run *run)
 {
     return (unsigned)(run->options.private ? run->options.members : run->options.senders);
 }
 
-void talk_start(struct run *run)
+void talk_start(struct load_run *run)
 {
     long window = run->options.private ? 1 : run->options.window;
     unsigned step = run->options.private ? 2 : 1;
     for (unsigned i = 0; i < talk_starters(run) && !run->options.rate; i += step) {
-        struct member *m = &run->members[i];
+        struct load_member *m = &run->members[i];
         for (long n = 0; n < window && talk_may(run, m); n++)
             talk_next(run, m);
         member_flush(run, m);
@@ -61,11 +61,11 @@ void talk_start(struct run *run)
     }
 }
 
-void talk_by_rate(struct run *run)
+void talk_by_rate(struct load_run *run)
 {
-    const struct options *o = &run->options;
+    const struct load_options *o = &run->options;
     while (!run->failed && run->now >= run->start + (int64_t)run->sent * NANO / o->rate) {
-        struct member *m = &run->members[run->sent % (uint64_t)o->senders];
+        struct load_member *m = &run->members[run->sent % (uint64_t)o->senders];
         if (!talk_may(run, m))
             return;
         talk_next(run, m);

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Makes a table and a picture of what run.py measured: `report.py build/bench.json`.
+"""Makes a table and a picture of the figures of run.py: `report.py build/bench.json`.
 
 Writes the table into docs/PERFORMANCE.md, between its two markers, and docs/performance.svg. Every
-number in them, and whether a goal is met, is computed here from the runs; nothing is typed by hand.
+number in them, and whether a goal is met, is computed from the runs; nothing is typed by hand.
 
 A figure is the median of its runs. A ratio is the median of the ratios within each round, so that
-both sides of it had the same minute of the machine. The best peer is the one with the best median.
-Where a run of Ragnarok failed, its goal is not met; a peer is judged by its good runs.
+both sides ran in the same minute. The best peer is the one with the best median.
+If a run of Ragnarok failed, its goal is not met; a peer is judged by its good runs.
 """
 import collections
 import dataclasses
@@ -23,10 +23,10 @@ PAGE = ROOT / "docs" / "PERFORMANCE.md"
 PICTURE = ROOT / "docs" / "performance.svg"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
-LIMIT_BUSY = 0.9  # from here on the generator is taken for the limit
-MARK = "†"  # ... and the figure bears this mark
+LIMIT_BUSY = 0.9  # above this the generator counts as the limit
+MARK = "†"  # marks such a figure
 LIMITED = f"The generator was busy {LIMIT_BUSY:.0%} of the time or more: the server may do better."
-REASON_MAX = 160  # characters of why a run failed
+REASON_MAX = 160  # characters of a failed run's reason
 
 OURS, FLOOR = "ragnarok", "floor"
 TITLES = {
@@ -91,7 +91,7 @@ class Metric:
     show: object  # number -> text
     take: object  # the generator's report -> number
     more: bool = False  # whether more is better
-    busy: str = None  # where the report says how busy the generator was, if that can limit it
+    busy: str = None  # the report's field for the generator's load, if that can be the limit
 
 
 METRICS = {
@@ -173,7 +173,7 @@ GOALS = [
 
 
 class Figure:
-    """What the runs of one contestant say of one metric."""
+    """One metric of one contestant, over all runs."""
 
     def __init__(self, runs, metric):
         self.metric = metric
@@ -195,13 +195,13 @@ class Figure:
 
 
 def spread(values, show):
-    """The median, and from where to where the values go if there is more than one."""
+    """The median, and the range if there is more than one value."""
     text = show(statistics.median(values))
     if len(values) < 2:
         return text
     low, high = show(min(values)).split(), show(max(values)).split()
     if low[1:] == high[1:]:
-        low = low[:1]  # the unit is said once
+        low = low[:1]  # print the unit once
     return f"{text} ({' '.join(low)}–{' '.join(high)})"
 
 
@@ -231,13 +231,13 @@ class Result:
 
 
 def ratios(ours, theirs):
-    """One for each round that both have; where they have none in common, that of the medians."""
+    """The ratio of each round that both have; without such a round, the ratio of the medians."""
     common = [n for n in ours.by_round if theirs.by_round.get(n)]
     return [ours.by_round[n] / theirs.by_round[n] for n in common] or [ours.median / theirs.median]
 
 
 def compare(result, goal, tls, ours):
-    """Our ratio to the floor or the best peer, and how to say it; None where either is missing."""
+    """Our ratio to the floor or the best peer, and its text; None where either is missing."""
     other = FLOOR if goal.against == FLOOR else result.best_peer(goal.workload, tls, goal.metric)
     theirs = result.figure(other, goal.workload, tls, goal.metric)
     if not (ours and theirs and theirs.median):
@@ -289,7 +289,7 @@ def verdicts(result):
 
 
 def table(rows):
-    """Markdown with columns of even width, so that it can be read as it is."""
+    """Markdown with columns of even width, readable as plain text."""
     if len(rows) < 2:
         return "Nothing."
     widths = [max(len(cell) for cell in column) for column in zip(*rows)]
@@ -323,7 +323,7 @@ def goals_table(result):
 
 
 def figures_table(result, tls, notes):
-    """All figures over one transport; why runs failed goes into `notes`."""
+    """All figures over one transport; reasons of failed runs are added to `notes`."""
     names = [c["name"] for c in result.bench["contestants"] if not c["skipped"]]
     rows = [("workload", "figure", *[TITLES[name] for name in names])]
     for workload, metric in ROWS:
@@ -394,7 +394,7 @@ def tables(bench):
 
 
 def brief(run):
-    """One run in one line, while it all goes on."""
+    """One run in one line, for progress output."""
     name = f"{run['workload']:4} {transport(run['tls']):5} {run['contestant']:10}"
     if run["failed"]:
         return f"{name} failed: {run['failed'][:REASON_MAX]}"
@@ -460,7 +460,7 @@ def bar(name, figure, scale, x, y):
 
 
 def taking_part(result, workload):
-    """Who has a line in the panels of a workload: the same for plain and TLS."""
+    """The contestants in the panels of a workload: the same for plain and TLS."""
     names = [c["name"] for c in result.bench["contestants"] if not c["skipped"]]
     return [n for n in names if any(result.runs[n, workload, tls] for tls in (False, True))]
 
@@ -480,7 +480,7 @@ def panel(result, workload, metric, tls, x, y):
 
 
 def picture(bench):
-    """The figures that say the most, as SVG: one colour for ours, light and dark."""
+    """The most important figures, as SVG: one colour for ours, light and dark."""
     result, y, parts = Result(bench), MARGIN, []
     for workload, metric in PANELS:
         if workload not in result.loads:

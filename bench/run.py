@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: MIT
 """`make bench`: Ragnarok, the floor and the peers under the same loads, in one run on one machine.
 
-For each round, workload and transport every contestant has its turn, in an order that rotates, so
-that whatever else the machine does hits all of them alike. The server is pinned to one CPU, the
-load generator to another. The first round says the most, and in each round what matters most comes
-first: when the time is up, the least important is missing, and the report says how much.
+For each round, workload and transport every contestant has its turn, in a rotating order, so that
+other load on the machine affects all of them equally. The server is pinned to one CPU, the
+load generator to another. The first round is the most important, and each round begins with
+its most important jobs. When the time is up, the least important ones are left out, and the report
+counts them.
 
-What cannot be started is skipped by name. A run that fails is kept as failed, and the others go on.
-Writes bench.json (everything) and bench.jsonl (what the generator said, run by run) to --build;
-report.py makes a table and a picture of it.
+A contestant that cannot be started is skipped and named. A failed run is recorded as failed, and
+the others go on. Writes bench.json (everything) and bench.jsonl (the generator's reports) to
+--build; report.py makes a table and a picture of it.
 
 QUICK=1  a part of the workloads, one round, in less than two minutes
 """
@@ -41,20 +42,20 @@ QUICK_BUDGET_SECONDS = 105
 START_SECONDS = 10  # for a server to say where it listens
 STOP_SECONDS = 3  # from SIGTERM to SIGKILL
 GRACE_SECONDS = 5  # for the generator to end by itself when its time is up
-HOPELESS_SECONDS = 10  # a peer that needed longer to fail is not asked again
+HOPELESS_SECONDS = 10  # a peer that takes longer to fail is not tried again
 WARM_UP = {"members": 20, "senders": 4, "window": 8, "seconds": 1}
-PRESENCE_MS = 50  # for so long peers gather joins, as Ragnarok does, before they send the list
-DESCRIPTORS_ASIDE = 200  # of a process, not for members
+PRESENCE_MS = 50  # peers gather joins so long before they send the list, as Ragnarok does
+DESCRIPTORS_ASIDE = 200  # descriptors of a process that are not for members
 DESCRIPTORS_MAX = 100000  # where there is no limit
 
 LISTENING = re.compile(r"(?:listening on |https?://)127\.0\.0\.1:(\d+)")
 
 
 class Trouble(Exception):
-    """Why a server could not be started, or a run gave no figure."""
+    """The reason why a server could not be started, or a run gave no figure."""
 
 
-# ---- What is measured ----------------------------------------------------------------------------
+# ---- Workloads -----------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Workload:
     floor: bool = True  # whether the floor takes part
     fresh: bool = False  # whether each run gets a server of its own
     quick: bool = False  # whether it is part of QUICK=1
-    peers_last: bool = False  # whether peers have their turn when all else is done, and once only
+    peers_last: bool = False  # whether peers run once only, after everything else
     timeout: int = 20
     ring: int = None  # room_buffer_bytes for Ragnarok, which gets a fresh server for it
 
@@ -82,7 +83,7 @@ def at_once(members):
 
 
 def workloads(most):
-    """The most important first. `most`: how many members the limit of descriptors allows."""
+    """The workloads, the most important first. `most`: members that the descriptor limit allows."""
     thousand, five_thousand, ten_thousand = (min(most, n) for n in (1000, 5000, 10000))
     slow = {"members": 100, "senders": 10, "rate": 50, "seconds": 2}
     pairs = {"members": 200, "private": True, "seconds": 1}
@@ -111,7 +112,7 @@ class Contestant:
     name: str
     command: list
     packages: list
-    skipped: str = None  # why it does not take part
+    skipped: str = None  # the reason for not taking part
 
 
 def contestants(build):
@@ -149,7 +150,7 @@ class Job:
 
 
 def takes_part(contestant, workload, extra):
-    """Whether it has a turn: in a round, or when all else is done."""
+    """Whether it runs: in a round, or after everything else."""
     if contestant.name == "floor":
         return workload.floor and not extra
     if contestant.name == "ragnarok":
@@ -158,7 +159,7 @@ def takes_part(contestant, workload, extra):
 
 
 def schedule(everyone, loads, rounds):
-    """All jobs, in the order in which they matter."""
+    """All jobs, the most important first."""
     jobs = []
     for number in range(rounds + 1):
         extra = number == rounds
@@ -175,7 +176,7 @@ def schedule(everyone, loads, rounds):
 
 
 class Machine:
-    """Which CPU is whose, and the folder with what the servers need."""
+    """The CPUs of server and generator, and the folder with the servers' files."""
 
     def __init__(self, folder):
         cpus = sorted(os.sched_getaffinity(0))
@@ -187,7 +188,7 @@ class Machine:
         self.certificate, self.key = folder / "self-signed.crt", folder / "self-signed.pem"
 
     def pin(self, cpu):
-        """What a child does before it becomes another program."""
+        """Runs in a child before exec."""
 
         def prepare():
             os.sched_setaffinity(0, {cpu})
@@ -197,7 +198,7 @@ class Machine:
         return prepare
 
     def configure(self, tls, ring):
-        """Ragnarok's settings: those of every installation, but nobody is held back or refused."""
+        """Ragnarok's settings: the defaults, with limits so high that nobody is refused."""
         settings = {
             "SSL": tls,
             "SSL_Cert": str(self.certificate),
@@ -206,7 +207,7 @@ class Machine:
             "server_port": 0,
             "server_name": "bench",
             "server_password": "",
-            "max_clients": min(4 * self.most_members, 100_000),  # newcomers have a quarter
+            "max_clients": min(4 * self.most_members, 100_000),  # a quarter for newcomers
             "max_clients_per_address": 0,
             "max_messages_per_second": 0,
             "max_bytes_per_second": 0,
@@ -228,8 +229,8 @@ class Machine:
 
 
 def complaint(text):
-    """The line of what a program said that tells what was wrong: where one speaks of an error, that
-    (it may stand among the lines of a traceback), else the first."""
+    """The line of a program's output that names the fault: one with "Error" (it may be inside a
+    traceback), else the first."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if "Error" in line] or lines
     return lines[0] if lines else ""
@@ -294,12 +295,12 @@ def command_line(options):
 class Bench:
     def __init__(self, machine, load):
         self.machine, self.load = machine, load
-        self.servers = {}  # those that have served and will again, by contestant and transport
-        self.hopeless = set()  # jobs not to be done again
+        self.servers = {}  # running servers, by contestant and transport
+        self.hopeless = set()  # jobs that are not tried again
         self.took = {}  # seconds of a job's latest run
 
     def run_load(self, server, options, timeout):
-        """One run of the generator: what it reports. Trouble if it found anything wrong."""
+        """Runs the generator once. Returns its report; raises Trouble if it found a fault."""
         options = {**options, "port": server.port, "pid": server.process.pid, "timeout": timeout}
         process = subprocess.Popen(
             [str(self.load), "--json", *command_line(options)],
@@ -342,7 +343,7 @@ class Bench:
             self.servers[place] = server
 
     def run(self, job):
-        """Returns what is kept of a job; its `failed` says why there is no figure, or is None."""
+        """Returns the record of a job; its `failed` is the reason for a missing figure, or None."""
         began, figures, failed = time.monotonic(), None, None
         options = {**job.workload.load, "tls": job.tls}
         try:
@@ -363,12 +364,12 @@ class Bench:
         }
 
     def expected(self, jobs):
-        """About how many seconds they will take."""
+        """Estimates how many seconds they take."""
         return sum(self.took.get(job.key, job.workload.seconds) for job in jobs)
 
     def run_all(self, jobs, budget, keep):
-        """Does the jobs for which there is time, and passes each result to `keep`. Those that
-        are to be compared are all begun, or none of them. Returns how many were left out."""
+        """Runs the jobs for which there is time, and passes each result to `keep`. Jobs that are
+        compared with each other are all begun, or none. Returns the number of jobs left out."""
         began, cut = time.monotonic(), 0
         for _, group in itertools.groupby(jobs, key=lambda job: job.compared):
             group = [job for job in group if job.key not in self.hopeless]
@@ -391,8 +392,8 @@ class Bench:
 
 
 def find_missing(machine, everyone):
-    """Starts everybody once. Who cannot be started is skipped, with the reason; without Ragnarok,
-    which also makes the certificate for all, there is nothing to compare."""
+    """Starts each contestant once. One that cannot be started is skipped, with the reason; without
+    Ragnarok, which also makes the certificate for all, there is nothing to compare."""
     for contestant in everyone:
         try:
             Server(machine, contestant, contestant.name == "ragnarok").stop()
@@ -404,7 +405,7 @@ def find_missing(machine, everyone):
     return [contestant for contestant in everyone if not contestant.skipped]
 
 
-# ---- What the figures depend on ------------------------------------------------------------------
+# ---- The machine ---------------------------------------------------------------------------------
 
 
 def output_of(*command):
@@ -434,7 +435,7 @@ def describe(machine):
 
 
 def measure(machine, build, quick, options):
-    """All of it: what goes into bench.json."""
+    """The whole content of bench.json."""
     budget = options.seconds or (QUICK_BUDGET_SECONDS if quick else BUDGET_SECONDS)
     began, everyone = time.monotonic(), contestants(build)
     result = {

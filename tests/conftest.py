@@ -1,16 +1,95 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the end-to-end tests; helpers.py says what a test has at hand."""
+import collections
 import contextlib
 import os
 
 import pytest
 
 from browser import Browser
+from browser_user import House
 from helpers import Server, held_port
-from person import House
 from terminal import Terminal
 
 os.environ.pop("SUDO_UID", None)  # the server refuses sudo; tests of that set it themselves
+
+# What make check leaves to make test: it takes a browser, a crowd, a proxy, valgrind, or waits.
+SLOW = (
+    "e2e/browser/",
+    "e2e/load/",
+    "e2e/http/test_behind_proxy.py",
+    "e2e/limits/",
+    "e2e/ragchat/test_ragchat_",
+    "e2e/service/test_service.py",
+    "e2e/service/test_tcache.py",
+    "e2e/tls/test_tls.py",
+    "support/test_skips.py",  # starts pytest itself
+)
+
+# Under ThreadSanitizer these find nothing: the server has one connection at a time there, or has not
+# started its threads.
+ONE_CLIENT = (
+    "docs/",
+    "e2e/http/test_bundle.py",
+    "e2e/http/test_qr.py",
+    "e2e/protocol/test_conformance.py",
+    "e2e/protocol/test_origin.py",
+    "e2e/service/test_first_start.py",
+    "e2e/service/test_startup.py",
+    "e2e/tls/test_local_ca.py",
+    "e2e/tls/test_trust_page.py",
+)
+
+SANITIZER = os.environ.get("SAN", "")
+NAMED_MAX = 3  # a reason for more skips than this is named with their count alone
+
+
+def pytest_collection_modifyitems(config, items):
+    """Marks the slow ones, deselects what a run under a sanitizer cannot show, and spreads the browsers."""
+    kept, others = [], []
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
+        if item.nodeid.startswith("e2e/ragchat/"):
+            item.add_marker(pytest.mark.no_tsan("ragchat has one thread"))
+        if item.nodeid.startswith(ONE_CLIENT):
+            item.add_marker(pytest.mark.no_tsan("one connection at a time"))
+        (kept if fits_sanitizer(item) else others).append(item)
+    if others:
+        config.hook.pytest_deselected(items=others)
+    items[:] = spread_groups(kept)
+
+
+def spread_groups(items):
+    """The order in which workers take the tests: the groups, the largest first, at even distances in the
+    first four fifths of the single tests. So few browsers compete at a time, while other tests wait for a
+    clock, and no long group is left to one worker at the end."""
+    groups, singles = collections.defaultdict(list), []
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        (groups[mark.args[0]] if mark else singles).append(item)
+    step = len(singles) * 4 // 5 // max(len(groups), 1)
+    ordered = []
+    for group in sorted(groups.values(), key=len, reverse=True):
+        ordered += group + singles[:step]
+        del singles[:step]
+    return ordered + singles
+
+
+def fits_sanitizer(item):
+    if SANITIZER and item.get_closest_marker("plain_run"):
+        return False
+    return not ("thread" in SANITIZER and item.get_closest_marker("no_tsan"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Names what was skipped: a line for each reason."""
+    skipped = collections.defaultdict(list)
+    for report in terminalreporter.stats.get("skipped", []):
+        skipped[report.longrepr[2].removeprefix("Skipped: ")].append(report.nodeid)
+    for reason, tests in sorted(skipped.items()):
+        names = ": " + ", ".join(sorted(tests)) if len(tests) <= NAMED_MAX else ""
+        terminalreporter.write_line(f"skipped {len(tests)} ({reason}){names}")
 
 
 @pytest.fixture
@@ -29,6 +108,22 @@ def serve(tmp_path):
     with ports:
         yield start
         finish_all(servers)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Servers for tests that leave nothing in them, one for each module and set of settings: a start,
+    and an end with a search for leaks, take longer than a request."""
+    servers = {}
+
+    def start(**changes):
+        key = repr(sorted(changes.items()))
+        if key not in servers:
+            servers[key] = Server(tmp_path_factory.mktemp("shared"), **changes)
+        return servers[key]
+
+    yield start
+    finish_all(servers.values())
 
 
 def finish_all(servers):
@@ -78,9 +173,20 @@ def chromium(tmp_path_factory, authority):
     browser.close()
 
 
+@pytest.fixture(scope="session")
+def whole_chromium(tmp_path_factory, authority):
+    """The same with windows and devices, for tests marked whole_browser."""
+    folder, root = tmp_path_factory.mktemp("whole-chromium"), authority.folder / "ragnarok-ca.crt"
+    browser = Browser(folder, root, whole=True)
+    yield browser
+    browser.close()
+
+
 @pytest.fixture
-def open_house(request, chromium, serve, authority):
+def open_house(request, serve, authority):
     """Starts servers with changed settings; at the end no page may have had a fault."""
+    whole = request.node.get_closest_marker("whole_browser")
+    chromium = request.getfixturevalue("whole_chromium" if whole else "chromium")
     houses = []
 
     def start(**changes):

@@ -1,34 +1,46 @@
 // SPDX-License-Identifier: MIT
 //
-// A box to write in: grows with its text, sends on Enter (not while an input method composes, not on
-// a touch keyboard), completes names with Tab, and counts before a text is too long.
+// An input box: grows with its text, sends on Enter (not while an input method composes, not on a
+// touch keyboard), completes names with Tab, and shows the bytes left near the limit.
+//
+// Tab completes after an "@" and directly after typed letters. After it has offered each name once,
+// it restores the typed text and moves the focus on, so that keyboard users are not trapped here.
 
-import { byId } from "./dom.js";
-import { beginning, completions } from "./names.js";
+import { byId, setText } from "./dom.js";
+import { beginning, completion, completions } from "./names.js";
 import { t } from "./strings.js";
 
-const COUNT_FROM = 0.8; // of the limit; less is not worth a word
+const COUNT_FROM = 0.8; // share of the limit from which the bytes left are shown
 
 const touch = matchMedia("(hover: none) and (pointer: coarse)");
 
 export class Composer {
-  #completing = {}; // { names, next, at, made } while Tab is pressed again and again
+  #offers = null; // the texts that the next presses of Tab put before the caret
+  #typed = false; // whether letters were just typed at the caret
 
   /**
-   * `prefix`: "room" or "talk", of the ids. `left(text)` gives { left, limit } in bytes; `submit(text)`
-   * sends it; `names()` are those that Tab completes.
+   * `prefix`: "room" or "talk", the prefix of the ids. `left(text)` returns { left, limit } in
+   * bytes. `submit(text)` sends it, or returns the reason why it is held back. `names()` returns
+   * the names that Tab completes. `changed()` is called after each change of the draft.
    */
-  constructor(prefix, { left, submit, names }) {
+  constructor(prefix, { left, submit, names, changed = () => {} }) {
     this.input = byId(`${prefix}-input`);
     this.button = byId(`${prefix}-send`);
     this.counter = byId(`${prefix}-counter`);
-    this.rules = { left, submit, names };
+    this.note = byId(`${prefix}-hint`);
+    this.rules = { left, submit, names, changed };
     this.blocked = false;
     byId(`${prefix}-form`).onsubmit = (event) => {
       event.preventDefault();
       this.#send();
     };
-    this.input.oninput = () => this.refresh();
+    this.input.oninput = () => {
+      this.#typed = true;
+      this.hint("");
+      this.refresh();
+      changed();
+    };
+    this.input.onblur = this.input.onpointerdown = () => this.#moved();
     this.input.onkeydown = (event) => this.#key(event);
   }
 
@@ -38,14 +50,28 @@ export class Composer {
 
   set text(text) {
     this.input.value = text;
+    this.hint("");
     this.refresh();
   }
 
-  /** While blocked, nothing can be sent; writing goes on. */
+  /** While blocked, nothing can be sent, but writing is possible. */
   block(blocked) {
     if (blocked === this.blocked) return;
     this.blocked = blocked;
     this.refresh();
+  }
+
+  /** Sends a text as if it were typed. If it cannot be sent now, appends it to the draft. */
+  write(text) {
+    const begun = this.text;
+    this.text = text;
+    this.#send();
+    if (begun) this.text = this.text ? `${begun}\n${this.text}` : begun;
+  }
+
+  /** Shows a hint about the draft until the draft changes. */
+  hint(words) {
+    setText(this.note, words);
   }
 
   refresh() {
@@ -62,9 +88,15 @@ export class Composer {
 
   #send() {
     if (this.button.disabled) return;
-    this.rules.submit(this.text);
-    this.text = "";
-    this.input.focus();
+    this.input.focus(); // unless submit() moves the focus
+    const held = this.rules.submit(this.text);
+    if (held) {
+      this.hint(held);
+    } else {
+      this.text = "";
+      this.rules.changed();
+      this.#moved();
+    }
   }
 
   #key(event) {
@@ -73,25 +105,40 @@ export class Composer {
       if (touch.matches && !event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
       this.#send();
-    } else if (event.key === "Tab" && !composing && !event.shiftKey && this.#complete()) {
-      event.preventDefault();
+    } else if (event.key === "Tab" && !composing && !event.shiftKey) {
+      if (this.#complete()) event.preventDefault();
+    } else if (/^(Arrow|Home|End|Page)/u.test(event.key)) {
+      this.#moved();
     }
   }
 
-  /** Puts the next name that fits before the caret; false if there is none, and Tab moves on. */
+  /** The caret moved: no letters were typed at its new place. */
+  #moved() {
+    this.#typed = false;
+    this.#offers = null;
+  }
+
+  /** Puts the next offer before the caret; false if there is none, then Tab moves the focus. */
   #complete() {
-    const before = this.text.slice(0, this.input.selectionStart);
-    if (this.#completing.made !== before) {
-      const begun = beginning(before);
-      const names = begun ? completions(this.rules.names(), begun.letters) : [];
-      this.#completing = { names, next: 0, at: begun?.at };
-    }
-    const { names, next, at } = this.#completing;
-    if (!names.length) return false;
-    this.input.setRangeText(`@${names[next]} `, at, before.length, "end");
-    this.#completing.next = (next + 1) % names.length;
-    this.#completing.made = this.text.slice(0, this.input.selectionStart);
+    const { selectionStart: caret, selectionEnd } = this.input;
+    const before = this.text.slice(0, caret);
+    if (this.#typed) this.#offers = caret === selectionEnd ? this.#offersFor(before) : [];
+    else if (/@[^\s@]*$/u.test(before)) this.#offers ??= this.#offersFor(before);
+    this.#typed = false;
+    const offer = this.#offers?.shift();
+    if (offer === undefined) return false;
+    this.input.setRangeText(offer, 0, caret, "end");
+    this.hint("");
     this.refresh();
+    this.rules.changed();
     return true;
+  }
+
+  /** Each matching name once, followed by the typed text if there are several. */
+  #offersFor(before) {
+    const begun = beginning(before);
+    const names = begun ? completions(this.rules.names(), begun.letters) : [];
+    const offers = names.map((name) => before.slice(0, begun.at) + completion(before.slice(0, begun.at), name));
+    return offers.length > 1 ? [...offers, before] : offers;
   }
 }

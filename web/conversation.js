@@ -1,96 +1,152 @@
 // SPDX-License-Identifier: MIT
 //
-// conversation.js - one private conversation: whose key is trusted, and what may therefore be done.
+// conversation.js - one private conversation: its trusted keys, and what is allowed.
 //
-// Only state and rules, nothing that waits: talks.js asks, sends, receives and stores.
+// State and rules only, nothing asynchronous: private_messages.js asks, sends, receives and stores.
+// A person may have several keys, one per device; all accepted keys are equal, and none raises a
+// warning.
 
-const WAITING_MAX = 100; // messages that are kept until a changed key is accepted; one more is lost
-const HEARD_MAX = 100; // texts by which one that comes again is known
+const KNOWN_MAX = 8; // keys of one person; no more can be accepted
+const BAD_CARDS = ["forged", "outdated", "foreign"]; // foreign: unknown encryption
+const WAITING_MAX = 1 << 20; // bytes waiting for a key to be accepted; more is refused
 
-/** The same for all spellings of a name: case folding after NFKC, by what JavaScript has for it. */
+/** Maps all spellings of a name to one: case folding after NFKC, with JavaScript's means. */
 export function fold(name) {
   const foldCase = (part) => part.toLowerCase().toUpperCase().toLowerCase();
   return name.normalize("NFKC").replace(/[^ı]+/g, foldCase).normalize("NFKC"); // ı is not i
 }
 
+// A person's known keys are a list of {key, verified}; these return a new list, or the same one.
+
+/** Trust on first use: the first key seen of a person is trusted. */
+export const firstUse = (key) => (known) =>
+  known?.length ? known : [{ key, verified: false }];
+
+export const accepted = (key) => (known = []) =>
+  known.length >= KNOWN_MAX || known.some((one) => one.key === key)
+    ? known
+    : [...known, { key, verified: false }];
+
+export const compared = (key, verified) => (known = []) =>
+  known.map((one) => (one.key === key ? { key, verified } : one));
+
 export class Conversation {
   id; // the folded name
   name; // as the other side spells it now
-  contact = null; // {key, verified}: what is remembered
-  keys = null; // {name, IdentityKey, SessionKey, ...}, "none", "forged", or null: not asked yet
-  offered = ""; // another identity key than the remembered one, until it is accepted
+  able; // whether we have keys of our own
+  known = []; // [{key, verified}]: the keys that were accepted
+  card = null; // {name, IdentityKey, ...}, "none", one of BAD_CARDS, or null: not asked yet
+  offered = ""; // a new identity key until it is accepted
   plain = false; // whether plaintext was chosen
-  asked = null; // the answer to our question for keys, until it may be out of date
-  waiting = []; // {session, message}: sealed by the key that is offered
-  #heard = new Map(); // Ref -> text
-  #lines = {};
-  #able;
+  answered = false; // whether we ever wrote
+  asked = null; // the answer to our key request, until it may be out of date
+  asking = false; // whether that request is still queued
+  shown = ""; // the other side's latest session key
+  stop = null; // cancels the timer set when that key changed
+  waiting = []; // {message, size}: sealed by a key not yet accepted
+  #lines;
+  #jobs = 0;
 
-  /** `able`: whether we have keys of our own. `loaded` is awaited before anything comes in. */
+  /** `load` returns a promise that is awaited before anything is received. */
   constructor(name, able, load) {
-    [this.id, this.name, this.#able] = [fold(name), name, able];
+    [this.id, this.name, this.able] = [fold(name), name, able];
     this.#lines = { inbox: load(this), outbox: Promise.resolve() };
   }
 
   /**
-   * Does a job after those before it in its line, even if one of them failed. `inbox` is for what
-   * comes in and all that changes trust, `outbox` for what goes out.
+   * Runs a job after the earlier ones of its line, even if one of them failed. `inbox` is for
+   * received messages and changes of trust, `outbox` for sending.
    */
   then(line, job) {
-    return (this.#lines[line] = this.#lines[line].then(job, job));
+    const work = async () => {
+      try {
+        return await job();
+      } finally {
+        this.#jobs--;
+      }
+    };
+    this.#jobs++;
+    return (this.#lines[line] = this.#lines[line].then(work, work));
+  }
+
+  /** Whether there are unfinished jobs. */
+  get isBusy() {
+    return this.#jobs > 0;
+  }
+
+  accepts(key) {
+    return this.known.some((one) => one.key === key);
+  }
+
+  /** The known key that we write to, or the latest one: {key, verified}, or undefined. */
+  get trusted() {
+    const { known, card } = this;
+    return known.find(({ key }) => key === card?.IdentityKey) ?? known.at(-1);
   }
 
   get state() {
-    if (!this.#able) return "none";
-    if (this.keys === "forged") return "forged";
+    if (!this.able) return "none";
+    if (BAD_CARDS.includes(this.card)) return this.card;
     if (this.offered) return "changed";
-    if (this.keys === "none") return "none";
-    if (!this.contact) return "asking";
-    return this.contact.verified ? "verified" : "encrypted";
+    if (this.card === "none") return "none";
+    if (!this.trusted) return "asking";
+    return this.trusted.verified ? "verified" : "encrypted";
   }
 
-  /** All that people should see of it. */
+  /** The state to show to the user. */
   describe() {
-    const { name, state, contact, offered, plain } = this;
-    const [known, verified] = [Boolean(contact), Boolean(contact?.verified)];
-    return { name, state, known, verified, offered, waiting: this.waiting.length, plain };
+    const { name, state, known, offered, plain } = this;
+    const verified = known.some((one) => one.verified);
+    const waiting = this.waiting.length;
+    return { name, state, known: known.length > 0, verified, offered, waiting, plain };
   }
 
-  /** A well signed key of theirs was seen. Whether it is the trusted one; `contact` is there. */
+  /** A correctly signed key was seen, and `known` is up to date. Returns whether it is trusted. */
   meet(key) {
-    this.offered = this.contact.key === key ? "" : key;
+    this.offered = this.accepts(key) ? "" : key;
     return !this.offered;
   }
 
-  /** Why a message must not go out now; "" if it may. One that was sealed stays with its reader. */
+  /** The trust in a key: "verified", "encrypted", or "" if it is not accepted. */
+  markOf(key) {
+    const found = this.known.find((one) => one.key === key);
+    return found ? (found.verified ? "verified" : "encrypted") : "";
+  }
+
+  /**
+   * A verified message of a trusted key carried this card. Returns whether it is used from now on.
+   * Only cards of the same identity can be compared by age.
+   */
+  adopt(card) {
+    const { card: inUse } = this;
+    if (inUse === "forged") return false;
+    const isSame = inUse?.IdentityKey === card.IdentityKey;
+    if (isSame && card.KeyExpires < inUse.KeyExpires) return false;
+    [this.card, this.plain] = [card, false];
+    return true;
+  }
+
+  /** Why a text must not be sent now; "" if it may. A sealed text keeps its recipient. */
   blocks({ plain, sealedTo }) {
-    const { keys, offered, contact } = this;
-    if (keys === "forged") return "forged";
+    const { card, offered } = this;
+    if (BAD_CARDS.includes(card)) return card;
     if (offered) return "key_changed";
-    if (keys === "none") return plain ? "" : "no_keys";
-    return [contact.key, sealedTo || contact.key].every((key) => key === keys.IdentityKey)
-      ? ""
-      : "key_changed";
+    if (card === "none") return plain ? "" : "no_keys";
+    if (!this.accepts(card.IdentityKey)) return "key_changed";
+    return sealedTo && card.IdentityKey !== sealedTo ? "other_key" : "";
   }
 
-  keepWaiting(session, message) {
-    if (this.waiting.length < WAITING_MAX) this.waiting.push({ session, message });
+  /** False if the queue is full. */
+  keepWaiting(message, size) {
+    const sum = this.waiting.reduce((bytes, one) => bytes + one.size, size);
+    return sum <= WAITING_MAX && this.waiting.push({ message, size }) > 0;
   }
 
-  /** Hands out what waited for this key. */
-  takeWaiting(key) {
-    const isReady = ({ message }) => message.IdentityKey === key;
+  /** Returns the waiting messages of keys that are trusted by now. */
+  takeWaiting() {
+    const isReady = ({ message }) => this.accepts(message.IdentityKey);
     const ready = this.waiting.filter(isReady);
     this.waiting = this.waiting.filter((one) => !isReady(one));
-    return ready;
-  }
-
-  /** Whether it came before, by an earlier connection that was lost: same Ref and same text. */
-  heardBefore(ref, text) {
-    if (typeof ref !== "string") return false;
-    if (this.#heard.get(ref) === text) return true;
-    this.#heard.set(ref, text);
-    if (this.#heard.size > HEARD_MAX) this.#heard.delete(this.#heard.keys().next().value);
-    return false;
+    return ready.map(({ message }) => message);
   }
 }

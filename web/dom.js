@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The few things that every part of the page needs of the document.
+// DOM helpers shared by all parts of the page.
 
 import { t } from "./strings.js";
 
@@ -27,40 +27,52 @@ function makeSvg(tag, attributes, ...children) {
 export const icon = (name) =>
   makeSvg("svg", { class: "icon", "aria-hidden": true }, makeSvg("use", { href: `#i-${name}` }));
 
-/** A QR code from what the server's QrCode says; its quiet zone is 4 modules wide. */
-export const qrCode = ({ Size, Path }, label) =>
+/** An SVG of a result of qrCode() (qr.js), with a quiet zone of 4 modules. */
+export const qrPicture = ({ size, path }, label) =>
   makeSvg("svg", {
-    viewBox: `-4 -4 ${Size + 8} ${Size + 8}`, role: "img", "aria-label": label,
+    viewBox: `-4 -4 ${size + 8} ${size + 8}`, role: "img", "aria-label": label,
     "shape-rendering": "crispEdges",
-  }, makeSvg("path", { d: Path }));
+  }, makeSvg("path", { d: path }));
 
-/** Sets only what differs, so that nothing is announced or painted twice. */
+/** Sets the text only if it differs, so that nothing is announced or painted twice. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Sets the accessible name and the tooltip. */
+export function setLabel(element, text) {
+  element.ariaLabel = element.title = text;
+}
+
+/** Sets a text that changes each second. Screen readers announce it once. */
+export function setTicking(element, text) {
+  const timer = element.querySelector("[role=timer]");
+  if (timer) setText(timer, text);
+  else element.replaceChildren(make("span", { role: "timer", textContent: text }));
+}
+
 const WAYS = {
   t: (element, text) => (element.textContent = text),
-  tLabel: (element, text) => (element.ariaLabel = element.title = text),
+  tLabel: setLabel,
   tName: (element, text) => (element.ariaLabel = text),
   tHint: (element, text) => (element.placeholder = text),
   icon: (element, text, symbol) => element.prepend(icon(symbol)),
 };
 
-/** Gives every element of index.html the words and the icon that it names. */
+/** Fills in the texts and icons that the elements of index.html name. */
 export function fillIn() {
   for (const element of document.querySelectorAll("body *")) {
     for (const [way, row] of Object.entries(element.dataset)) WAYS[way]?.(element, t[row], row);
   }
 }
 
-/** Sets up a <dialog>: its close button and a press beside it close it, as Escape does. */
-export function setUpSheet(dialog) {
+/** Sets up a <dialog>: its close button and a click outside close it, as Escape does. */
+export function setUpDialog(dialog) {
   dialog.querySelector(".close").onclick = () => dialog.close();
   dialog.onpointerdown = (event) => event.target === dialog && dialog.close();
 }
 
-/** What this browser remembers for the page: "" if nothing, or if it keeps nothing for us. */
+/** Reads a value from the browser's storage; "" if there is none, or storage is disabled. */
 export function recall(key) {
   try {
     return localStorage.getItem(`ragnarok.${key}`) ?? "";
@@ -74,6 +86,15 @@ export function remember(key, value) {
     if (value) localStorage.setItem(`ragnarok.${key}`, value);
     else localStorage.removeItem(`ragnarok.${key}`);
   } catch {
-    // Then it is asked for again next time.
+    // Without storage the user is asked again next time.
+  }
+}
+
+/** Forgets all that remember() has stored. */
+export function forgetRemembered() {
+  try {
+    for (const key of Object.keys(localStorage)) if (key.startsWith("ragnarok.")) localStorage.removeItem(key);
+  } catch {
+    // Without storage there is nothing to forget.
   }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// What was said and has not come back yet. A broadcast is done when the server returns it, found by
-// its Ref. After a lost line the history tells which ones arrived (Resumed), and the others are
-// written again, in their order and with the same Ref, so that nothing is lost and nothing comes
-// twice. Without that knowledge, what was already written is not written again by itself: it fails,
-// and its author decides. Pure: no socket, no clock, no document.
+// Our unacknowledged broadcasts. A broadcast is done when the server returns it with its Ref. After
+// a reconnect the history tells which ones arrived (Resumed); the others are sent again in order
+// with the same Ref, so that none is lost or duplicated. If the history cannot tell, a broadcast
+// that was already sent fails, and the user decides. Pure: no socket, no clock, no document.
 
 export const MOST_WAITING = 100;
 
@@ -15,14 +14,14 @@ export class Outbox {
     return this.#entries.size;
   }
 
-  /** Takes a message that has a Ref. False if too many wait already. */
+  /** Adds a message with a Ref. False if the queue is full. */
   add(message) {
     if (this.#entries.size >= MOST_WAITING) return false;
     this.#entries.set(message.Ref, { message, written: false });
     return true;
   }
 
-  /** Hands each message that is not on its way to `write`, oldest first, until that says false. */
+  /** Calls `write` with each unsent message, oldest first, until it returns false. */
   flush(write) {
     for (const entry of this.#entries.values()) {
       if (entry.written) continue;
@@ -31,15 +30,15 @@ export class Outbox {
     }
   }
 
-  /** Forgets a message: it came back, or was refused. Gives it back, or undefined. */
+  /** Removes a message that was returned or refused. Returns it, or undefined. */
   settle(ref) {
     const entry = this.#entries.get(ref);
     this.#entries.delete(ref);
     return entry?.message;
   }
 
-  /** The line is new, and the history has been read. Gives the messages that may or may not have
-   *  arrived; they are not kept. All others will be written by the next flush. */
+  /** Reconnected, and the history has been read. Removes and returns the messages that may have
+   *  arrived. The next flush sends all others. */
   restart(resumed) {
     const lost = [];
     for (const [ref, entry] of this.#entries) {
@@ -52,7 +51,18 @@ export class Outbox {
     return lost;
   }
 
-  /** The longest of those that were written: the one that a `too_long` without a Ref must mean. */
+  /** The messages, for restore(). */
+  save() {
+    return [...this.#entries.values()];
+  }
+
+  /** Puts saved messages into an empty queue. After a reload, too, the history tells which ones
+   *  arrived. */
+  restore(saved = []) {
+    for (const { message, written } of saved) this.#entries.set(message.Ref, { message, written });
+  }
+
+  /** The longest sent message: a `too_long` without a Ref must be about it. */
   longest() {
     const length = (entry) => entry.message.text.length;
     const written = [...this.#entries.values()].filter((entry) => entry.written);
@@ -60,21 +70,22 @@ export class Outbox {
   }
 }
 
-const LONG_REF = 16; // characters; shorter ones may be counters that begin anew
-const REMEMBERED = 1000;
+const LONG_REF = 16; // characters; shorter Refs may be counters that restart
+const REMEMBERED = 1000; // broadcasts; the oldest is forgotten
 
-/** Tells a broadcast that came before: the ghost of a lost line may still have said what its owner
- *  then said again. Only Refs that nobody else would choose count. */
+/** Detects duplicate broadcasts: a message written to a dying connection may still arrive after its
+ *  author has sent it again. Only Refs too long to collide count, and only with the same text, so that
+ *  copying somebody's Ref cannot hide their messages. */
 export class Doubles {
-  #seen = new Set();
+  #seen = new Map(); // author and Ref -> text
 
-  /** Whether this author sent this Ref before; from now on it did. */
-  has(author, ref) {
+  /** Whether this author sent this Ref with this text before; records it. */
+  has(author, ref, text) {
     if (typeof ref !== "string" || ref.length < LONG_REF) return false;
     const key = `${author}\n${ref}`;
-    if (this.#seen.has(key)) return true;
-    this.#seen.add(key);
-    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value);
+    if (this.#seen.get(key) === text) return true;
+    this.#seen.set(key, text);
+    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.keys().next().value);
     return false;
   }
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * floor.c - the floor of the benchmark: what a broadcast costs that is nothing but bytes written.
+ * floor.c - the floor of the benchmark: a broadcast at the cost of writing its bytes.
  *
- * One thread, epoll, and no chat logic. A frame that a member sends becomes a ready frame at the
- * end of one buffer that all members share; a member is a position in it. In each round of the loop
- * everything that has arrived is read first, then each member gets one send of all that it has not
- * had yet. TLS is OpenSSL as it comes. Nothing is parsed: the text of a message is what stands
- * between the first `"text":"` and the last `"}`. There are no private messages.
+ * One thread, epoll, and no chat logic. A member's frame becomes a ready frame at the end of one
+ * buffer that all members share; a member is a position in it. Each round of the loop first reads
+ * all input, and then sends each member its unsent part with one call. TLS is OpenSSL with its
+ * defaults. Nothing is parsed: the text of a message is between the first `"text":"` and the last
+ * `"}`. There are no private messages.
  *
- * What waits for the slowest stays in the buffer. Who falls LAG_MAX behind is waited for, so that
- * the senders are not heard meanwhile; who takes nothing for STALL_MS is closed. Frames and the
- * handshake key (RFC 6455 §4.2.2, §5) are read by ws.c.
+ * Bytes that the slowest member has not received stay in the buffer. If a member is LAG_MAX behind,
+ * the senders have to wait for it; a member that takes nothing for STALL_MS is closed. ws.c reads
+ * frames and the handshake key (RFC 6455 §4.2.2, §5).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,7 +27,7 @@
 
 #include <openssl/ssl.h>
 
-#include "../../ws.h"
+#include "ws.h"
 #include "peer.h"
 
 #define TEXT_KEY  "\"text\":\""
@@ -37,13 +37,13 @@
     "Sec-WebSocket-Accept: "
 
 enum {
-    LAG_MAX = 64 << 20,    /* bytes that a member may be behind before everybody waits for it */
-    STALL_MS = 5000,       /* how long for */
+    LAG_MAX = 64 << 20,    /* bytes that a member may lag before all others wait */
+    STALL_MS = 5000,       /* how long they wait */
     MESSAGE_MAX = 2 << 20, /* bytes of a member's message; more closes it */
     REQUEST_MAX = 8192,    /* bytes of a request head; more closes it */
     STAMP_MAX = 64,        /* room for Id and Time */
     KEY_LEN = 24,          /* RFC 6455 §4.1 */
-    EVENTS = 256,          /* taken from epoll at once */
+    EVENTS = 256,          /* epoll events taken at once */
 };
 
 enum state { SECURING, ASKING, PASSWORD, NAMING, PRESENT };
@@ -53,7 +53,7 @@ struct member {
     SSL *ssl; /* NULL: plain */
     struct ws_reader reader;
     enum state state;
-    bool blocked; /* the socket took no more; epoll waits for it */
+    bool blocked; /* the socket is full; epoll waits for it */
     size_t position;
     char name[PEER_NAME_MAX + 1];
 };
@@ -67,12 +67,12 @@ struct floor {
     struct peer_options options;
     int epoll, listener;
     SSL_CTX *tls;
-    struct member **members; /* those who are present, by name */
+    struct member **members; /* present members, sorted by name */
     size_t count, cap;
     struct buffer out;
     uint64_t last_id;
-    bool changed; /* who is present is not what the last list said */
-    int64_t due;  /* when the next list may go out */
+    bool changed; /* the last list is out of date */
+    int64_t due;  /* when the next list may be sent */
 };
 
 static _Noreturn void fail(const char *what)
@@ -93,7 +93,7 @@ static ssize_t stream_send(struct member *m, const void *bytes, size_t len)
     return n > 0 ? n : -1;
 }
 
-/* As recv(2), likewise. */
+/* As recv(2), never blocking. */
 static ssize_t stream_recv(struct member *m, void *bytes, size_t len)
 {
     if (!m->ssl)
@@ -103,7 +103,7 @@ static ssize_t stream_recv(struct member *m, void *bytes, size_t len)
     return n > 0 ? n : -1;
 }
 
-/* Sends what is short and comes first, which an empty socket takes whole. */
+/* Sends a short first message, which an empty socket takes whole. */
 static bool send_short(struct member *m, const void *bytes, size_t len)
 {
     return stream_send(m, bytes, len) == (ssize_t)len;
@@ -117,9 +117,9 @@ static void watch(const struct floor *f, struct member *m)
         fail("epoll_ctl");
 }
 
-/* ---- Who is present ---- */
+/* ---- Members ---- */
 
-/* The place of a name among the members, or where it would stand. */
+/* The index of a name among the members, or where it would be inserted. */
 static size_t place_of(const struct floor *f, const char *name)
 {
     size_t low = 0, high = f->count;
@@ -153,7 +153,7 @@ static bool add(struct floor *f, struct member *m)
     return true;
 }
 
-/* Ends a connection, and forgets it. */
+/* Closes a connection and frees its member. */
 static void drop(struct floor *f, struct member *m)
 {
     if (m->state == PRESENT) {
@@ -170,7 +170,7 @@ static void drop(struct floor *f, struct member *m)
 
 /* ---- The shared buffer ---- */
 
-/* Room for `len` more bytes. Without memory there is no benchmark. */
+/* Makes room for `len` more bytes, or ends the program. */
 static unsigned char *out_space(struct buffer *out, size_t len)
 {
     if (out->cap - out->len < len) {
@@ -200,7 +200,7 @@ static void out_head(struct buffer *out, size_t payload_len)
     out->len += ws_write_head(out_space(out, WS_HEAD_MAX), WS_TEXT, payload_len);
 }
 
-/* Cuts the text out of a member's message, and puts a ready frame around it. */
+/* Cuts the text out of a member's message, and wraps it into a ready frame. */
 static void relay(struct floor *f, const struct member *m, const char *message, size_t len)
 {
     char start[64 + PEER_NAME_MAX], end[STAMP_MAX];
@@ -219,7 +219,7 @@ static void relay(struct floor *f, const struct member *m, const char *message, 
     out_put(&f->out, end, (size_t)end_len);
 }
 
-/* One list for all that came and went in a round, or in the time that --presence says. */
+/* Sends one list for all joins and leaves of a round, or of the time of --presence. */
 static void announce(struct floor *f)
 {
     static const char start[] = "{\"msgType\":\"OnlineUsers\",\"Users\":[", end[] = "]}";
@@ -243,7 +243,7 @@ static size_t lag(const struct floor *f, const struct member *m)
     return f->out.len - m->position;
 }
 
-/* Sends a member what it has not had yet, as far as its socket takes it. Returns false when the
+/* Sends a member its unsent bytes, as far as its socket takes them. Returns false when the
  * connection failed. */
 static bool push(const struct floor *f, struct member *m)
 {
@@ -259,7 +259,7 @@ static bool push(const struct floor *f, struct member *m)
     return true;
 }
 
-/* Waits for a member that is too far behind. Returns false when it has to be its end. */
+/* Waits for a member that is too far behind. Returns false when it must be closed. */
 static bool catch_up(const struct floor *f, struct member *m)
 {
     struct pollfd writable = {.fd = m->fd, .events = POLLOUT};
@@ -269,8 +269,8 @@ static bool catch_up(const struct floor *f, struct member *m)
     return true;
 }
 
-/* Drops what all have had. While someone lags it is moved only when it is half of the buffer, so
- * that no byte is moved more than once or twice. */
+/* Drops bytes that all members have received. The rest is moved only when at least half
+ * of the buffer is dropped, so that no byte is moved more than once or twice. */
 static void trim(struct floor *f)
 {
     size_t had = f->out.len;
@@ -298,10 +298,10 @@ static void pump(struct floor *f)
     trim(f);
 }
 
-/* ---- Coming in ---- */
+/* ---- Joining ---- */
 
-/* Answers the request once it is whole. Returns false when it is none, or spells the one field that
- * counts in another way than everybody does. */
+/* Answers the request once it is whole. Returns false when it is invalid, or spells the key's field
+ * in an unusual way. */
 static bool switch_protocols(struct member *m)
 {
     unsigned char *head;
@@ -337,11 +337,11 @@ static bool enter(struct floor *f, struct member *m, const char *name, size_t le
     return true;
 }
 
-/* ---- What arrives ---- */
+/* ---- Input ---- */
 
 static bool on_text(struct floor *f, struct member *m, const struct ws_event *event)
 {
-    if (m->state == PASSWORD) /* any will do */
+    if (m->state == PASSWORD) /* any password will do */
         m->state = NAMING;
     else if (m->state == NAMING)
         return enter(f, m, (const char *)event->payload, event->len);
@@ -360,20 +360,20 @@ static bool take_frames(struct floor *f, struct member *m)
         if (event.opcode == WS_TEXT && !on_text(f, m, &event))
             return false;
     }
-    ws_rest(&m->reader);
+    ws_release_idle(&m->reader);
     return result == 0;
 }
 
-/* Reads what there is. Returns false when the connection is over. */
+/* Reads all input. Returns false when the connection is over. */
 static bool receive(struct floor *f, struct member *m)
 {
     do {
         unsigned char *space;
-        size_t room = ws_space(&m->reader, &space);
+        size_t room = ws_reserve(&m->reader, &space);
         ssize_t n = room ? stream_recv(m, space, room) : -1;
         if (n <= 0)
             return n < 0 && room && errno == EAGAIN;
-        ws_fed(&m->reader, (size_t)n);
+        ws_commit(&m->reader, (size_t)n);
         if (m->state == ASKING && !switch_protocols(m))
             return false;
         if (m->state > ASKING && !take_frames(f, m))
@@ -382,7 +382,7 @@ static bool receive(struct floor *f, struct member *m)
     return true;
 }
 
-/* The server's side of a handshake fits into an empty socket, so that only reading can wait. */
+/* The server's side of a handshake fits into an empty socket, so only reading can wait. */
 static bool secure(struct member *m)
 {
     int result = SSL_accept(m->ssl);
@@ -466,8 +466,8 @@ static int start_listening(struct floor *f)
     return ntohs(address.sin_port);
 }
 
-/* How long the loop may sleep: until the next list is due. */
-static int patience(const struct floor *f)
+/* How long the loop may sleep: until the next list. */
+static int timeout_ms(const struct floor *f)
 {
     if (!f->changed)
         return -1;
@@ -479,14 +479,14 @@ static _Noreturn void serve(struct floor *f)
 {
     struct epoll_event events[EVENTS];
     for (;;) {
-        int n = epoll_wait(f->epoll, events, EVENTS, patience(f));
+        int n = epoll_wait(f->epoll, events, EVENTS, timeout_ms(f));
         for (int i = 0; i < n; i++) {
             if (events[i].data.ptr)
                 on_ready(f, events[i].data.ptr, events[i].events);
             else
                 accept_all(f);
         }
-        if (f->changed && patience(f) == 0)
+        if (f->changed && timeout_ms(f) == 0)
             announce(f);
         pump(f);
     }

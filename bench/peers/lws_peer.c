@@ -2,13 +2,13 @@
  *
  * lws_peer.c - the benchmark's peer in C, with libwebsockets and cJSON.
  *
- * As the library's author advises: one thread, its own poll() loop; a broadcast is put into an
- * lws_ring that all members read, each with a tail of its own; every write happens in a callback
- * that said the socket is writable, one message in each, and asks for the next. When the ring is
- * full the members furthest behind are closed.
+ * As the library's author advises: one thread, its own poll() loop. A broadcast goes into an
+ * lws_ring that all members read, each with its own tail. Every write happens in a writable
+ * callback, one message each, which then asks for the next. When the ring is full, the members
+ * furthest behind are closed.
  *
- * What is for one member alone waits in a buflist of its own. The list of who is online is state:
- * a member whose list is old gets the newest when it is writable.
+ * Messages for a single member wait in its own buflist. The member list is state: a member with an
+ * old list gets the newest when it is writable.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #include "peer.h"
 
 enum {
-    RING_MESSAGES = 4096,  /* when so many wait for the slowest, it is closed */
+    RING_MESSAGES = 4096,  /* with so many waiting messages the slowest member is closed */
     MESSAGE_MAX = 2 << 20, /* bytes of a member's message; more closes it */
 };
 
@@ -37,11 +37,11 @@ struct session {
     char name[PEER_NAME_MAX + 1];
     bool greeted; /* has sent the password */
     bool member, culled;
-    char *got; /* what arrived of a message that is not whole yet */
+    char *got; /* partial message */
     size_t got_len;
     struct lws_buflist *own;
     uint32_t tail;       /* in the ring */
-    uint32_t users_seen; /* version of the list that it has got */
+    uint32_t users_seen; /* version of the list that it received */
 };
 
 static struct {
@@ -99,7 +99,7 @@ static void wake_all(void)
         lws_callback_on_writable(s->wsi);
 }
 
-/* Queues a message for one member, and takes it. */
+/* Queues a message for one member. Takes the message. */
 static void post(struct session *s, struct message message)
 {
     if (message.bytes &&
@@ -108,7 +108,7 @@ static void post(struct session *s, struct message message)
     message_free(&message);
 }
 
-/* Makes a member give up its claim to all in the ring, so that the others' oldest counts. */
+/* Advances a member's tail to the end of the ring, so that the others' oldest counts. */
 static void give_up(struct session *s)
 {
     size_t waiting = lws_ring_get_count_waiting_elements(room.ring, &s->tail);
@@ -129,7 +129,7 @@ static void cull(void)
     }
 }
 
-/* Says it to everybody, and takes it. */
+/* Sends a message to all members. Takes the message. */
 static void broadcast(struct message message)
 {
     if (!lws_ring_get_count_free_elements(room.ring))
@@ -155,7 +155,7 @@ static void announce(lws_sorted_usec_list_t *timer)
     wake_all();
 }
 
-/* Someone came or left: everybody gets the list, at once or when more have gathered. */
+/* The member list has changed: sends it to all, at once or when more changes have gathered. */
 static void changed(void)
 {
     if (!room.options.presence_ms)
@@ -196,7 +196,7 @@ static bool write_broadcast(struct session *s)
     return written;
 }
 
-/* Writes one message, whichever is next; more are for the next callback. */
+/* Writes one message; the next callback writes more. */
 static bool on_writable(struct session *s)
 {
     bool written = true;
@@ -213,7 +213,7 @@ static bool on_writable(struct session *s)
     return written;
 }
 
-/* ---- What members say ---- */
+/* ---- Input ---- */
 
 static struct session *find(const char *name)
 {
@@ -293,7 +293,7 @@ static void leave(struct session *s)
     changed();
 }
 
-/* A whole message: the password, and any will do; the name; all that follows. */
+/* Handles a whole message: any password, then the name, then the rest. */
 static bool on_whole(struct session *s, const char *bytes, size_t len)
 {
     if (s->member)
@@ -304,7 +304,7 @@ static bool on_whole(struct session *s, const char *bytes, size_t len)
     return true;
 }
 
-/* What is longer than the library's buffer arrives in pieces. */
+/* A message longer than the library's buffer arrives in pieces. */
 static bool on_piece(struct session *s, const char *bytes, size_t len)
 {
     bool whole = lws_is_final_fragment(s->wsi) && !lws_remaining_packet_payload(s->wsi);
@@ -326,7 +326,7 @@ static bool on_piece(struct session *s, const char *bytes, size_t len)
     return good;
 }
 
-/* Anything but 0 closes the connection. */
+/* A result other than 0 closes the connection. */
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {

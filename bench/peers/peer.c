@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * peer.c - what the two C programs here have in common. See peer.h.
+ * peer.c - common parts of the two C programs here. One thread.
  */
 #include "peer.h"
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * input.h - handles what a person types at the terminal.
+ *
+ * One thread.
+ */
+#ifndef INPUT_H
+#define INPUT_H
+
+#include "client/chat.h"
+
+/* Takes one byte from the terminal, edits the line, and executes it when it is finished. Does not
+ * draw the line: the caller draws once for all bytes of a read. */
+void input_key(struct chat *chat, unsigned char byte);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * room_parts.h - shared by the files of the room; no other file includes it.
+ *
+ * room.c has the fan-out, joining, leaving and messages; room_list.c the list of rooms;
+ * room_users.c the user list. The lock marks are those of room.h.
+ */
+#ifndef ROOM_PARTS_H
+#define ROOM_PARTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "delivery/ring.h"
+#include "delivery/share.h"
+#include "room.h"
+#include "store/store.h"
+
+/* A room's place in the history file (keeper.c). [k] the keeper's thread; until `stored` is set,
+ * the thread that loads the room. */
+struct room_storage {
+    bool wanted;                 /* [I] the settings say that it is stored */
+    pthread_mutex_t load_lock;   /* held while the room is loaded */
+    bool loaded;                 /* [load] that was done, or has failed */
+    atomic_bool stored;          /* [a] its broadcasts are stored */
+    atomic_bool queued;          /* [a] it is in the keeper's queue */
+    atomic_bool has_waiting;     /* [a] a member waits for the keeper */
+    atomic_uint_fast64_t oldest; /* [a] Id of the oldest stored message, when it was last looked up;
+                                  * 0: none, or it was not looked up yet */
+    struct room *next_queued;    /* [q] the keeper's lock */
+    struct store_room place;     /* [k]; its name and key: [I] since `stored` */
+    uint64_t position, id;       /* [k] everything up to there is stored */
+    uint64_t to_position, to_id; /* [k] the same, when the present commit is done */
+    uint64_t to_lost;            /* [k] messages before it that were overwritten unstored */
+    struct room *next_owed;      /* [k] the next room that has something to store */
+    bool owed;                   /* [k] it is in that list, which has a reference */
+};
+
+struct room {
+    struct room *next;             /* [1] */
+    unsigned users;                /* [1] members, including those that are leaving */
+    char name[NAME_MAX_BYTES + 1]; /* [I] "" is the main room */
+    bool counted;                  /* [1] `maker` is set, and the room counts for it */
+    struct sockaddr_storage maker; /* [1] address of the client that created the room */
+    char epoch[ROOM_EPOCH_MAX]; /* [I] distinguishes this room from a later one of the same name */
+    atomic_uint ascii;          /* [a] members that read ASCII only; above 0, all broadcasts are
+                                 * escaped. Incremented before such a member can be seen */
+
+    pthread_mutex_t members_lock;
+    struct member **members;           /* [2] sorted by name */
+    size_t count, cap;                 /* [2] */
+    int64_t presence_sent;             /* [2] when the last list was sent */
+    int64_t presence_paid;             /* [2] when the byte budget has paid for all lists so far */
+    struct member *list_sender;        /* [2] the member that must send the next list; NULL: none */
+    struct frame *presence_last;       /* [2] the last list sent to all; NULL: none */
+    uint64_t presence_keys;            /* [2] sum_keys at that time */
+    bool presence_mixed;               /* [2] a newcomer has been sent another list since */
+    uint64_t fanned_out_id;            /* [2] Id of the last broadcast that a round delivered */
+    atomic_int_fast64_t waiting_since; /* [a] when the oldest undelivered broadcast came; 0: none */
+
+    pthread_mutex_t names_lock;
+    void *names; /* [3] a tree (search.h) of members by fold */
+
+    struct ring ring;
+    struct share share; /* a leaf lock of its own (share.h) */
+    struct room_storage storage;
+};
+
+/* The bytes of its ring that a newcomer may get: older ones may be overwritten before they are
+ * sent. */
+size_t room_reach(const struct room *room);
+
+/* Whether rooms_stop was called. */
+bool rooms_stopping(void);
+
+/* Finds or creates a room and takes a reference. Returns NULL, *code and *why if it cannot be
+ * created. Takes lock 1. */
+struct room *room_ref(const struct join_request *request, enum protocol_error *code,
+                      const char **why);
+
+/* Takes a reference to a room of which the caller has one already. Takes lock 1. */
+void room_hold(struct room *room);
+
+/* Calls `visit` with each room, under lock 1. */
+void rooms_each(void (*visit)(struct room *room));
+
+/* Releases a reference. The last one frees the room, except the main room. Takes lock 1. */
+void room_unref(struct room *room);
+
+/* Whether a member, or a client that is joining, reads ASCII only. */
+bool room_needs_ascii(const struct room *room);
+
+/* Must be called when the membership changes: sends the user list, or schedules it. `joined` is the
+ * new member; NULL: a member has left. Returns whether the list was sent. The member list is
+ * locked, here and in the next two. */
+bool user_list_changed(struct room *room, struct member *joined);
+
+/* Queues the user list for a newcomer whose join was not published yet. */
+void user_list_show(struct member *member);
+
+/* Ends a removed member's duty to send the list. `heir` takes it over; if it is NULL, the caller
+ * must call user_list_changed, which finds another member. */
+void user_list_hand_on(struct room *room, struct member *member, struct member *heir);
+
+#endif
