@@ -352,8 +352,19 @@ void net_limit_unread(int fd, size_t bytes)
     set_option(fd, SOL_SOCKET, SO_RCVBUF, bytes < NET_UNREAD_MAX ? (int)bytes : NET_UNREAD_MAX);
 }
 
+/* Whether a TCP connection is over for both sides, as after a reset. The system keeps counting what
+ * such a peer did not acknowledge. */
+static bool is_reset(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
 size_t net_unacknowledged(int fd)
 {
+    if (is_reset(fd))
+        return 0;
     int bytes = 0; /* TIOCOUTQ is a terminal request; Linux answers it for sockets, too (tcp(7)) */
     return ioctl(fd, TIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }

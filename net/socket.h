@@ -76,8 +76,8 @@ void net_local(int fd, struct sockaddr_storage *address);
 enum net_reach { NET_REACH_HOST, NET_REACH_LAN, NET_REACH_EVERYONE };
 enum net_reach net_reach(const struct sockaddr_storage *address);
 
-/* Bytes written to a socket that its peer has not acknowledged yet; 0 where the system does not
- * tell. */
+/* Bytes written to a socket that its peer has not acknowledged yet; 0 if it never will, because it
+ * has reset the connection, and where the system does not tell. */
 size_t net_unacknowledged(int fd);
 
 /* Limits what the kernel spends on unread input of a socket to twice `bytes`, its bookkeeping

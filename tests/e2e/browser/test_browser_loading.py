@@ -92,8 +92,7 @@ def test_the_page_opens_in_four_round_trips_and_again_in_three(house):
         proxy.close()
 
 
-LONG_TRIP = 0.3
-ALLOWANCE = 0.1  # seconds beside the round trips
+LONG_TRIP = 1.0
 VISITS = 3
 WHEN = """addEventListener("DOMContentLoaded", () => {
     const button = document.querySelector("#join-button");
@@ -114,9 +113,10 @@ def first_visit(house, port):
 
 
 @pytest.mark.slow
-def test_first_visit_takes_four_round_trips_and_100_ms(house, capsys):
-    """Beside what this machine takes without a delay. The quickest visits are compared, because
-    whatever else runs here can only make a visit slower."""
+def test_first_visit_waits_for_four_round_trips(house, capsys):
+    """Not for a fifth, beside what this machine takes without a delay. The quickest visits are
+    compared, because whatever else runs here can only make a visit slower; how much of the rest is
+    waiting is printed, not judged."""
     proxy = DelayProxy(house.server.port, LONG_TRIP)
     try:
         near = min(first_visit(house, house.server.port) for _ in range(VISITS))
@@ -125,4 +125,4 @@ def test_first_visit_takes_four_round_trips_and_100_ms(house, capsys):
         proxy.close()
     with capsys.disabled():
         print(f"\nthe Join button works after {near:.3f} s, {LONG_TRIP:.1f} s away after {far:.3f} s")
-    assert far <= near + 4 * LONG_TRIP + ALLOWANCE
+    assert 3 < (far - near) / LONG_TRIP < 5

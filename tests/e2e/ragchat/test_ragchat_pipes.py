@@ -377,8 +377,8 @@ def test_a_renewed_certificate_for_the_same_key_is_the_same_server(serve, homes,
     prints = []
     for number, key in enumerate((["-key", "key.pem"], [])):
         prints.append(re.search("Certificate: SHA-256 (.*)", server.printed())[1])
-        server.finish()
         files = make_certificate(tmp_path, *key, days=3, host="IP:127.0.0.1,IP:127.77.0.7")
+        server.finish()
         server = serve(server_port=server.port, **files)
         ana.wait("REFUSED" if number else "connected again")
     known = (homes("ana") / "ragnarok" / "known_certificates").read_text()
