@@ -116,7 +116,7 @@ units: $(UNITS)
 
 e2e: $(SERVER) $(TALKER) $(ECHO) $(LOAD) $(FAULTY) tour
 	$(Q)RAGNAROK=$(abspath $(SERVER)) RAGCHAT=$(abspath $(TALKER)) WS_ECHO=$(abspath $(ECHO)) LOAD=$(abspath $(LOAD)) TOUR=$(abspath $(OUT)/tour) SAN=$(SAN) \
-		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.3,1) tools/python -m pytest -q -n $(WORKERS) --dist loadgroup tests $(ARGS)
+		TEST_TIME_SCALE=$(if $(SAN),4,1) LOAD_SCALE=$(if $(SAN),0.3,1) tools/python tools/pytest_alone -q -n $(WORKERS) --dist loadgroup tests $(ARGS)
 
 ws_echo: $(ECHO)
 load: $(LOAD)

@@ -2,12 +2,16 @@
 """Fixtures of the end-to-end tests; helpers.py says what a test has at hand."""
 import collections
 import contextlib
+import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from browser import Browser
 from browser_user import House
+from helpers import SANITIZER as FINDING
 from helpers import Server, held_port
 from terminal import Terminal
 
@@ -23,7 +27,8 @@ SLOW = (
     "e2e/service/test_service.py",
     "e2e/service/test_tcache.py",
     "e2e/tls/test_tls.py",
-    "support/test_skips.py",  # starts pytest itself
+    "support/test_alone.py",  # starts pytest itself
+    "support/test_skips.py",
 )
 
 # Under ThreadSanitizer these find nothing: the server has one connection at a time there, or has not
@@ -42,6 +47,8 @@ ONE_CLIENT = (
 
 SANITIZER = os.environ.get("SAN", "")
 NAMED_MAX = 3  # a reason for more skips than this is named with their count alone
+ALONE_MAX = 3  # if more tests than this fail, something is wrong, and nothing runs again
+GROUP = re.compile(r"@[^]]*$")  # what xdist adds to the name of a test in a group
 
 
 def pytest_collection_modifyitems(config, items):
@@ -90,6 +97,17 @@ def pytest_terminal_summary(terminalreporter):
     for reason, tests in sorted(skipped.items()):
         names = ": " + ", ".join(sorted(tests)) if len(tests) <= NAMED_MAX else ""
         terminalreporter.write_line(f"skipped {len(tests)} ({reason}){names}")
+    choose_alone(terminalreporter)
+
+
+def choose_alone(terminalreporter):
+    """Names for tools/pytest_alone the tests that may run once more: few, and not what a sanitizer found."""
+    failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
+    found = [report for report in failed if FINDING.search(report.longreprtext)]
+    if "RUN_ALONE" in os.environ and 0 < len(failed) <= ALONE_MAX and not found:
+        root = terminalreporter.config.rootpath
+        tests = sorted({str(root / GROUP.sub("", report.nodeid)) for report in failed})
+        Path(os.environ["RUN_ALONE"]).write_text(json.dumps(tests))
 
 
 @pytest.fixture
