@@ -11,6 +11,7 @@ pytestmark = in_browser("network")
 
 GAPS = "#room .notice[data-kind=missed], #room .notice[data-kind=restart]"
 RECONNECT = 3 * PATIENCE  # backing off takes its time
+PHONE = (390, 844)
 # Delays every timer of the page that is longer than a moment by an hour.
 NO_TIME_COMES = """
 const later = window.setTimeout;
@@ -75,6 +76,26 @@ def test_try_now(house):
     house.restart()
     ana.click("#banner-button")
     ana.wait_online()
+
+
+def test_try_now_in_a_conversation_on_a_phone(house):
+    """A conversation has the whole page there, but it does not cover what is said of the connection."""
+    ana = house.person()
+    ana.before_load(NO_TIME_COMES)
+    ana.join("ana")
+    house.members("bo")
+    ana.resize(*PHONE, phone=True)
+    ana.talk_to("bo")
+    ana.talk_state("encrypted")
+    for person in house.people:
+        person.expect_cut()
+    kill(house)
+    ana.wait_link("waiting")
+    ana.picture("network-phone-talk")
+    house.restart()
+    ana.click("#banner-button")
+    ana.wait_online()
+    assert ana.visible("#talk")
 
 
 def test_password_that_was_changed_meanwhile(house):
