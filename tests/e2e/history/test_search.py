@@ -15,9 +15,11 @@ def server(serve):
 
 
 async def say(peer, *texts):
-    for text in texts:
+    said = []
+    for text in texts:  # one by one: who is half the memory behind is closed
         await peer.send("Broadcast", text=text)
-    return [await peer.message() for _ in texts]
+        said.append(await peer.message())
+    return said
 
 
 async def search(peer, text, **fields):
