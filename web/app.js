@@ -175,6 +175,7 @@ function roomOfPath() {
 
 /** What session_store.js keeps. */
 function tabRecord() {
+  if (!connection.place && before?.place) return { ...before, password: invited || before.password };
   if (!connection.place) return invited ? { name: "", password: invited } : null;
   const said = { ...roomMessages.save(), unsent: outbox.save(), draft: composer.text };
   return { ...me, place: connection.place, server, limit, ...said };
@@ -502,7 +503,7 @@ function showRoom() {
   byId("empty-password").hidden = !joinForm.passwordNeeded;
   composer.refresh();
   if (!narrow.matches) composer.input.focus();
-  session.touch();
+  session.save(); // a crash in the next moment comes back, too
 }
 
 function showLink(state, detail) {

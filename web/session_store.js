@@ -75,6 +75,7 @@ export class SessionStore {
   /** From now on, save() writes what `gather()` returns. */
   follow(gather) {
     this.#gather = gather;
+    if (this.#isDue) this.#begin();
   }
 
   /** Something has changed: saves it now, or a second after the record before. */
@@ -84,20 +85,20 @@ export class SessionStore {
   }
 
   #begin() {
-    this.#isResting = this.#isDue;
-    if (!this.#isDue) return;
-    this.save();
-    this.#later(() => this.#begin(), SAVE_EVERY);
+    this.#isResting = this.#isDue && this.save();
+    if (this.#isResting) this.#later(() => this.#begin(), SAVE_EVERY);
   }
 
+  /** Writes the record now. False if there is none yet; then the next change does not wait. */
   save() {
-    this.#isDue = false;
     const gathered = this.#gather?.();
-    if (!gathered) return;
+    if (!gathered) return false;
+    this.#isDue = false;
     const record = { ...gathered, format: FORMAT, since: this.#since };
     const bare = { ...record, items: [] };
     this.#put(record) || this.#makeRoom() && this.#put(record) || this.#put(bare) ||
       this.#put({ ...bare, pending: [], unsent: [], draft: "" });
+    return true;
   }
 
   /** Removes the record, and saves nothing more. */

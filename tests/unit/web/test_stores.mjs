@@ -105,6 +105,28 @@ test("changes are written at once, and further ones a second later together", ()
   assert.equal(count, 3);
 });
 
+test("a change before there is a record does not delay the first one", () => {
+  const [data, jobs] = [new FakeStorage(), []];
+  const store = new SessionStore(data, "tea", "d", (job) => jobs.push(job));
+  store.touch();
+  let record = null;
+  store.follow(() => record);
+  store.touch();
+  assert.ok(store.load() === null && jobs.length === 0);
+  record = { name: "ana" };
+  store.touch();
+  assert.equal(store.load().name, "ana");
+  assert.equal(jobs.length, 1);
+});
+
+test("what changed before there was something to gather is written then", () => {
+  const data = new FakeStorage();
+  const store = new SessionStore(data, "tea", "d", () => {});
+  store.touch();
+  store.follow(() => ({ name: "ana" }));
+  assert.equal(store.load().name, "ana");
+});
+
 test("the secret of a tab stays the same until everything is forgotten", () => {
   const storage = new FakeStorage();
   const first = sessionId(storage);
