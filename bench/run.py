@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""`make bench`: Ragnarok, the floor and the peers under the same loads, in one run on one machine.
+"""`make bench`: Ragnarok, the two floors and the peers under the same loads, in one run on one machine.
 
 For each round, workload and transport every contestant has its turn, in a rotating order, so that
 other load on the machine affects all of them equally. The server is pinned to one CPU, the
@@ -44,6 +44,7 @@ STOP_SECONDS = 3  # from SIGTERM to SIGKILL
 GRACE_SECONDS = 5  # for the generator to end by itself when its time is up
 HOPELESS_SECONDS = 10  # a peer that takes longer to fail is not tried again
 WARM_UP = {"members": 20, "senders": 4, "window": 8, "seconds": 1}
+PRIVATE_WARM_UP = {"members": 20, "private": True, "seconds": 1}  # where nothing else is said
 PRESENCE_MS = 50  # peers gather joins so long before they send the list, as Ragnarok does
 DESCRIPTORS_ASIDE = 200  # descriptors of a process that are not for members
 DESCRIPTORS_MAX = 100000  # where there is no limit
@@ -68,6 +69,7 @@ class Workload:
     quick: bool = False  # whether it is part of QUICK=1
     peers_last: bool = False  # whether peers run once only, after everything else
     timeout: int = 20
+    threads: bool = False  # whether the bare threads take part
     ring: int = None  # room_buffer_bytes for Ragnarok, which gets a fresh server for it
 
     def is_fresh(self, contestant):
@@ -95,7 +97,7 @@ def workloads(most):
         Workload("C", slow, 2.3, floor=False, quick=True),
         Workload("D1", idle, 4, floor=False, fresh=True, quick=True),
         Workload("F", visits, 1.2, quick=True),
-        Workload("E", pairs, 1.3, floor=False, quick=True),
+        Workload("E", pairs, 1.3, floor=False, threads=True, quick=True),
         Workload("B", room(members=thousand), 2),
         Workload("A1", room(window=1), 1.3),
         Workload("A3", room(window=3), 1.3),
@@ -114,6 +116,10 @@ class Contestant:
     packages: list
     skipped: str = None  # the reason for not taking part
 
+    @property
+    def warm_up(self):
+        return PRIVATE_WARM_UP if self.name == "threads" else WARM_UP
+
 
 def contestants(build):
     own = [ROOT / "ragnarok" if build == ROOT / "build" else build / "ragnarok"]
@@ -121,6 +127,7 @@ def contestants(build):
     return [
         Contestant("ragnarok", own, ["libssl3"]),
         Contestant("floor", [build / "floor"], ["libssl3"]),
+        Contestant("threads", [build / "threads"], ["libssl3"]),
         Contestant("lws", [build / "lws_peer"], ["libwebsockets-dev"]),
         Contestant("gorilla", [build / "gorilla_peer"], gorilla),
         Contestant("ws", ["node", PEERS / "ws_peer.js"], ["nodejs", "node-ws"]),
@@ -153,6 +160,8 @@ def takes_part(contestant, workload, extra):
     """Whether it runs: in a round, or after everything else."""
     if contestant.name == "floor":
         return workload.floor and not extra
+    if contestant.name == "threads":
+        return workload.threads and not extra
     if contestant.name == "ragnarok":
         return not extra
     return workload.peers_last == extra
@@ -332,7 +341,8 @@ class Bench:
         server = kept or Server(self.machine, job.contestant, job.tls, job.workload.ring)
         try:
             if not fresh and not kept:
-                self.run_load(server, {**WARM_UP, "tls": job.tls}, job.workload.timeout)
+                warm_up = {**job.contestant.warm_up, "tls": job.tls}
+                self.run_load(server, warm_up, job.workload.timeout)
             yield server
         except BaseException:
             server.stop()

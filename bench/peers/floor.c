@@ -25,25 +25,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <openssl/ssl.h>
-
-#include "ws.h"
-#include "peer.h"
-
-#define TEXT_KEY  "\"text\":\""
-#define KEY_FIELD "Sec-WebSocket-Key: "
-#define SWITCHING                                                                                  \
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"            \
-    "Sec-WebSocket-Accept: "
+#include "peer_floor.h"
 
 enum {
-    LAG_MAX = 64 << 20,    /* bytes that a member may lag before all others wait */
-    STALL_MS = 5000,       /* how long they wait */
-    MESSAGE_MAX = 2 << 20, /* bytes of a member's message; more closes it */
-    REQUEST_MAX = 8192,    /* bytes of a request head; more closes it */
-    STAMP_MAX = 64,        /* room for Id and Time */
-    KEY_LEN = 24,          /* RFC 6455 §4.1 */
-    EVENTS = 256,          /* epoll events taken at once */
+    LAG_MAX = 64 << 20, /* bytes that a member may lag before all others wait */
+    STALL_MS = 5000,    /* how long they wait */
+    STAMP_MAX = 64,     /* room for Id and Time */
+    EVENTS = 256,       /* epoll events taken at once */
 };
 
 enum state { SECURING, ASKING, PASSWORD, NAMING, PRESENT };
@@ -74,12 +62,6 @@ struct floor {
     bool changed; /* the last list is out of date */
     int64_t due;  /* when the next list may be sent */
 };
-
-static _Noreturn void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 /* ---- A member's stream ---- */
 
@@ -114,7 +96,7 @@ static void watch(const struct floor *f, struct member *m)
     struct epoll_event event = {.events = EPOLLIN | (m->blocked ? (uint32_t)EPOLLOUT : 0),
                                 .data.ptr = m};
     if (epoll_ctl(f->epoll, EPOLL_CTL_MOD, m->fd, &event) < 0)
-        fail("epoll_ctl");
+        peer_fail("epoll_ctl");
 }
 
 /* ---- Members ---- */
@@ -177,7 +159,7 @@ static unsigned char *out_space(struct buffer *out, size_t len)
         size_t cap = 2 * (out->len + len);
         unsigned char *bytes = realloc(out->bytes, cap);
         if (!bytes)
-            fail("realloc");
+            peer_fail("realloc");
         out->bytes = bytes;
         out->cap = cap;
     }
@@ -204,13 +186,13 @@ static void out_head(struct buffer *out, size_t payload_len)
 static void relay(struct floor *f, const struct member *m, const char *message, size_t len)
 {
     char start[64 + PEER_NAME_MAX], end[STAMP_MAX];
-    const char *text = memmem(message, len, TEXT_KEY, strlen(TEXT_KEY));
-    if (!text || (text += strlen(TEXT_KEY)) + 2 > message + len)
+    size_t text_len;
+    const char *text = peer_text(message, len, &text_len);
+    if (!text)
         return;
-    size_t text_len = len - 2 - (size_t)(text - message);
     int start_len = snprintf(
         start, sizeof(start),
-        "{\"msgType\":\"Broadcast\",\"SrcUser\":\"%s\",\"TgtUser\":\"\"," TEXT_KEY, m->name);
+        "{\"msgType\":\"Broadcast\",\"SrcUser\":\"%s\",\"TgtUser\":\"\"," PEER_TEXT_KEY, m->name);
     int end_len = snprintf(end, sizeof(end), "\",\"Id\":%" PRIu64 ",\"Time\":%" PRId64 "}",
                            ++f->last_id, peer_time_ms());
     out_head(&f->out, (size_t)start_len + text_len + (size_t)end_len);
@@ -300,27 +282,14 @@ static void pump(struct floor *f)
 
 /* ---- Joining ---- */
 
-/* Answers the request once it is whole. Returns false when it is invalid, or spells the key's field
- * in an unusual way. */
+/* Answers the request once it is whole. Returns false when it is invalid. */
 static bool switch_protocols(struct member *m)
 {
-    unsigned char *head;
-    char key[KEY_LEN + 1], answer[256], accept[WS_ACCEPT_MAX];
-    size_t len = ws_peek(&m->reader, &head);
-    const unsigned char *end = memmem(head, len, "\r\n\r\n", 4);
-    if (!end)
-        return len <= REQUEST_MAX;
-    size_t head_len = (size_t)(end - head) + 4;
-    const char *field = memmem(head, head_len, KEY_FIELD, strlen(KEY_FIELD));
-    if (!field || field + strlen(KEY_FIELD) + KEY_LEN > (const char *)end)
-        return false;
-    memcpy(key, field + strlen(KEY_FIELD), KEY_LEN);
-    key[KEY_LEN] = '\0';
-    ws_skip(&m->reader, head_len);
-    ws_accept_key(key, accept);
-    m->state = PASSWORD;
-    int answer_len = snprintf(answer, sizeof(answer), SWITCHING "%s\r\n\r\n", accept);
-    return send_short(m, answer, (size_t)answer_len);
+    char answer[PEER_ANSWER_MAX];
+    int len = peer_upgrade(&m->reader, answer);
+    if (len > 0)
+        m->state = PASSWORD;
+    return len == 0 || (len > 0 && send_short(m, answer, (size_t)len));
 }
 
 static bool enter(struct floor *f, struct member *m, const char *name, size_t len)
@@ -420,7 +389,7 @@ static void welcome(struct floor *f, int fd)
     m->fd = fd;
     m->ssl = ssl;
     m->state = ssl ? SECURING : ASKING;
-    ws_reader_init(&m->reader, MESSAGE_MAX, true);
+    ws_reader_init(&m->reader, PEER_MESSAGE_MAX, true);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
 
@@ -433,37 +402,16 @@ static void accept_all(struct floor *f)
 
 /* ---- Beginning, and the loop ---- */
 
-static SSL_CTX *make_tls(const struct peer_options *options)
-{
-    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
-    if (!tls || !SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION) ||
-        SSL_CTX_use_certificate_chain_file(tls, options->cert) != 1 ||
-        SSL_CTX_use_PrivateKey_file(tls, options->key, SSL_FILETYPE_PEM) != 1) {
-        fprintf(stderr, "%s, %s: no certificate and key\n", options->cert, options->key);
-        exit(1);
-    }
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(tls, 1);
-    return tls;
-}
-
 /* Listens, and returns the port. */
 static int start_listening(struct floor *f)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)f->options.port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    int port;
+    f->listener = peer_listen(&f->options, SOCK_NONBLOCK, &port);
     f->epoll = epoll_create1(EPOLL_CLOEXEC);
-    f->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    setsockopt(f->listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    if (f->epoll < 0 || bind(f->listener, (struct sockaddr *)&address, len) < 0 ||
-        listen(f->listener, SOMAXCONN) < 0 ||
-        getsockname(f->listener, (struct sockaddr *)&address, &len) < 0 ||
-        epoll_ctl(f->epoll, EPOLL_CTL_ADD, f->listener, &event) < 0)
-        fail("listen");
-    return ntohs(address.sin_port);
+    if (f->epoll < 0 || epoll_ctl(f->epoll, EPOLL_CTL_ADD, f->listener, &event) < 0)
+        peer_fail("epoll_create1");
+    return port;
 }
 
 /* How long the loop may sleep: until the next list. */
@@ -496,8 +444,7 @@ int main(int argc, char **argv)
 {
     struct floor f = {.options = peer_begin(argc, argv)};
     signal(SIGPIPE, SIG_IGN);
-    if (f.options.tls)
-        f.tls = make_tls(&f.options);
+    f.tls = peer_tls(&f.options);
     peer_listening(start_listening(&f));
     serve(&f);
 }

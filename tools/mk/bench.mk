@@ -1,6 +1,6 @@
 # The benchmark and its peers.
 
-PEERS   := build/floor build/lws_peer build/gorilla_peer
+PEERS   := build/floor build/threads build/lws_peer build/gorilla_peer
 
 # A complete report regenerates docs/PERFORMANCE.md and its picture.
 bench:
@@ -13,10 +13,10 @@ bench:
 
 # The peers; those that cannot be built are skipped and named.
 peers: $(PEERS)
-build/floor: build/bench/peers/floor.o build/bench/peers/peer.o build/ws.o
+build/floor build/threads: build/%: build/bench/peers/%.o build/bench/peers/peer_floor.o build/bench/peers/peer.o build/ws.o
 build/lws_peer: build/bench/peers/lws_peer.o build/bench/peers/peer.o
 build/lws_peer: EXTRA = -lwebsockets
-build/floor build/lws_peer:
+build/floor build/threads build/lws_peer:
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(EXTRA) $(LDLIBS_ALL)
 build/gorilla_peer: bench/peers/gorilla/main.go

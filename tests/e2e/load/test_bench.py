@@ -17,11 +17,12 @@ import run  # noqa: E402
 
 pytestmark = pytest.mark.plain_run("nothing of it is C")
 
-EVERYBODY = ["ragnarok", "floor", "lws", "gorilla", "ws", "websockets"]
+EVERYBODY = ["ragnarok", "floor", "threads", "lws", "gorilla", "ws", "websockets"]
 LOADS = {
     "A": {"members": 100},
     "C": {"members": 100, "rate": 50},
     "D1": {"members": 1000},
+    "E": {"members": 200},
     "F": {"members": 64},
 }
 
@@ -136,6 +137,18 @@ def test_best_peer_has_the_best_median():
     ]
     (row,) = rows(report.tables(measured(runs)), "latency p50", "best peer", "plain")
     assert row[-2:] == ["0.800 × libwebsockets (C)", "yes"]
+
+
+def test_bare_threads_are_a_floor_and_no_peer():
+    """Private messages are compared with them, and apart from that with the best peer."""
+    runs = [
+        r
+        for name, speed in (("ragnarok", 9e3), ("threads", 10e3), ("lws", 3e3))
+        for r in rounds(name, speed, workload="E")
+    ]
+    text = report.tables(measured(runs))
+    assert rows(text, "0.9 × bare threads", "plain")[0][-2:] == ["0.900 × bare threads", "yes"]
+    assert rows(text, "best peer", "plain")[0][-2] == "3.00 × libwebsockets (C)"
 
 
 def test_memory_per_member():
@@ -285,10 +298,11 @@ def test_each_has_its_turn_in_each_round():
     everyone = contestants(*EVERYBODY)
     jobs = run.schedule(everyone, run.workloads(20000), 3)
     turns = [(job.contestant.name, job.tls, job.round) for job in jobs if job.workload.name == "A"]
-    assert len(turns) == len(set(turns)) == len(EVERYBODY) * 2 * 3
+    entrants = [name for name in EVERYBODY if name != "threads"]
+    assert len(turns) == len(set(turns)) == len(entrants) * 2 * 3
     openers = {job.contestant.name for job in jobs if job.workload.name == "A" and not job.tls}
-    assert openers == set(EVERYBODY)
-    first = [turn[0] for turn in turns if turn[1] is False][:: len(EVERYBODY)]
+    assert openers == set(entrants)
+    first = [turn[0] for turn in turns if turn[1] is False][:: len(entrants)]
     assert len(set(first)) == 3, "the order does not rotate"
 
 
@@ -296,6 +310,7 @@ def test_who_takes_part():
     jobs = run.schedule(contestants(*EVERYBODY), run.workloads(20000), 2)
     took = {(job.contestant.name, job.workload.name) for job in jobs}
     assert ("floor", "A") in took and ("floor", "C") not in took
+    assert [workload for name, workload in took if name == "threads"] == ["E"]
     late = [job for job in jobs if job.workload.name == "J10" and job.contestant.name == "ws"]
     assert [job.round for job in late] == [2, 2], "once over each transport, when all else is done"
 
