@@ -9,6 +9,7 @@
  */
 #include "lib/json/json.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
@@ -73,10 +74,15 @@ static bool take(struct scan *s, char expected)
 }
 
 /* RFC 8259 §2: only these four. */
+static bool is_json_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 static void skip_space(struct scan *s)
 {
-    while (take(s, ' ') || take(s, '\t') || take(s, '\n') || take(s, '\r'))
-        ;
+    while (s->at < s->end && is_json_space(*s->at))
+        s->at++;
 }
 
 /* ---- characters and keys ------------------------------------------------------------ */
@@ -185,19 +191,40 @@ static int32_t next_char(struct scan *s)
     return byte == '\\' ? escaped_char(s) : byte;
 }
 
-/* FNV-1a with 64 bits. */
-static const uint64_t key_start = 0xcbf29ce484222325;
+/* Whether a byte stands for itself in a string: ASCII except control characters, " and \. */
+static bool is_plain(unsigned char byte)
+{
+    return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+}
+
+/* How many of the next bytes are plain. Looks at eight at a time: a subtraction sets the top bit of
+ * a byte that is too low. It may borrow from the bytes above, but not from those below, so the
+ * lowest top bit is right. */
+static size_t plain_run(const struct scan *s)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    size_t len = (size_t)(s->end - s->at), run = 0;
+    uint64_t word;
+
+    for (; len - run >= sizeof(word); run += sizeof(word)) {
+        memcpy(&word, s->at + run, sizeof(word));
+        word = le64toh(word); /* the first byte is the lowest */
+        uint64_t low =
+            (word - each * 0x20) | ((word ^ each * '"') - each) | ((word ^ each * '\\') - each);
+        uint64_t special = (low | word) & each * 0x80;
+        if (special)
+            return run + (size_t)__builtin_ctzll(special) / 8;
+    }
+    while (run < len && is_plain((unsigned char)s->at[run]))
+        run++;
+    return run;
+}
 
 static uint64_t key_add(uint64_t key, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        key = (key ^ (unsigned char)bytes[i]) * 0x100000001b3;
+        key = json_key_add(key, bytes[i]);
     return key;
-}
-
-uint64_t json_key(const char *name)
-{
-    return key_add(key_start, name, strlen(name));
 }
 
 /* ---- values (RFC 8259 §3) ----------------------------------------------------------- */
@@ -208,8 +235,10 @@ static bool scan_string(struct scan *s)
     int32_t c;
 
     s->at++;
-    while ((c = next_char(s)) >= 0)
-        ;
+    do {
+        s->at += plain_run(s);
+        c = next_char(s);
+    } while (c >= 0);
     return c == CHAR_END;
 }
 
@@ -219,11 +248,17 @@ static bool scan_key(struct scan *s, uint64_t *key)
     char bytes[4];
     int32_t c;
 
-    *key = key_start;
+    *key = JSON_KEY_START;
     s->at++;
-    while ((c = next_char(s)) >= 0)
+    for (;;) {
+        size_t run = plain_run(s);
+        *key = key_add(*key, s->at, run);
+        s->at += run;
+        c = next_char(s);
+        if (c < 0)
+            return c == CHAR_END;
         *key = key_add(*key, bytes, utf8_write(bytes, c));
-    return c == CHAR_END;
+    }
 }
 
 static bool scan_digits(struct scan *s)
@@ -423,10 +458,8 @@ int json_parse(struct json_object *object, const char *text, size_t len, bool (*
 
 /* ---- Fields ------------------------------------------------------------------------- */
 
-const struct json_field *json_find(const struct json_object *object, const char *name)
+const struct json_field *json_find_key(const struct json_object *object, uint64_t key)
 {
-    uint64_t key = json_key(name);
-
     for (size_t i = 0; i < object->count; i++)
         if (object->fields[i].key == key)
             return &object->fields[i];
@@ -461,20 +494,26 @@ long json_string(const struct json_field *field, char *out, size_t cap)
 {
     struct scan s = {.at = field->value, .end = field->value + field->value_len};
     size_t len = 0;
-    int32_t c;
 
     if (!take(&s, '"'))
         return -1;
-    while ((c = next_char(&s)) > 0) {
+    for (;;) {
         char bytes[4];
-        size_t n = utf8_write(bytes, c);
+        size_t run = plain_run(&s);
+        if (run >= cap - len)
+            return -1;
+        memcpy(out + len, s.at, run);
+        len += run;
+        s.at += run;
+        int32_t c = next_char(&s);
+        if (c == CHAR_END)
+            break;
+        size_t n = c > 0 ? utf8_write(bytes, c) : cap;
         if (n >= cap - len)
             return -1;
         memcpy(out + len, bytes, n);
         len += n;
     }
-    if (c != CHAR_END || cap == 0)
-        return -1;
     out[len] = '\0';
     return (long)len;
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     JSON_DEPTH_MAX = 32,      /* levels of nested arrays and objects; deeper is refused */
@@ -48,12 +49,33 @@ struct json_error {
 int json_parse(struct json_object *object, const char *text, size_t len, bool (*is_extra)(uint64_t),
                struct json_error *error);
 
+#define JSON_KEY_START UINT64_C(0xcbf29ce484222325)
+
+/* One step of FNV-1a with 64 bits. */
+static inline uint64_t json_key_add(uint64_t key, char byte)
+{
+    return (key ^ (unsigned char)byte) * UINT64_C(0x100000001b3);
+}
+
 /* The identity of a key: FNV-1a (64 bit) of its decoded UTF-8 bytes. Keys with the same value count
- * as equal, however they were escaped. */
-uint64_t json_key(const char *name);
+ * as equal, however they were escaped. Inline and unrolled, so that the key of a constant name is a
+ * constant: each message looks up a dozen. */
+static inline uint64_t json_key(const char *name)
+{
+    uint64_t key = JSON_KEY_START;
+    size_t len = strlen(name);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < len; i++)
+        key = json_key_add(key, name[i]);
+    return key;
+}
 
 /* The field of that name (case-sensitive), or NULL. */
-const struct json_field *json_find(const struct json_object *object, const char *name);
+const struct json_field *json_find_key(const struct json_object *object, uint64_t key);
+static inline const struct json_field *json_find(const struct json_object *object, const char *name)
+{
+    return json_find_key(object, json_key(name));
+}
 
 /* The kind of a field's value, in words for people: "a string", "a number", "true or false",
  * "null", "an array", "an object". */

@@ -302,6 +302,45 @@ static void every_prefix_is_refused(void **state)
 
 /* clang-format on */
 
+enum { WORDS = 20 }; /* bytes of a string: two words of eight, and some more */
+
+/* RFC 8259 §7: strings are scanned in steps of eight bytes, so every byte is tried in every place of
+ * a step, behind plain bytes and behind one that ends a step. */
+static void rfc8259_7_every_byte_at_every_place(void **state)
+{
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+        for (size_t at = 0; at < WORDS; at++) {
+            char text[64];
+            struct parsed parsed;
+            size_t len = (size_t)sprintf(text, "{\"a\":\"%.*s\"}", WORDS, "~ #![]^}acdeghijk`{|");
+            text[6 + at] = (char)byte;
+            parse(&parsed, text, len);
+            assert_int_equal(parsed.result, plain ? 0 : -1);
+            if (byte < 0x20)
+                assert_int_equal(parsed.error.offset, 6 + at);
+            drop(&parsed);
+        }
+    }
+}
+
+/* The same in a name, whose key is that of its decoded bytes. */
+static void an_escape_at_every_place_of_a_name(void **state)
+{
+    static const char name[] = "a name of many words";
+    (void)state;
+    for (size_t at = 0; at < strlen(name); at++) {
+        char text[64];
+        struct parsed parsed;
+        snprintf(text, sizeof(text), "{\"%.*s\\u%04x%s\":1}", (int)at, name, name[at],
+                 name + at + 1);
+        parse_good(&parsed, text);
+        assert_true(parsed.object.fields[0].key == json_key(name));
+        drop(&parsed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +350,8 @@ int main(void)
         cmocka_unit_test(rfc8259_5_arrays),
         cmocka_unit_test(rfc8259_6_numbers),
         cmocka_unit_test(rfc8259_7_strings),
+        cmocka_unit_test(rfc8259_7_every_byte_at_every_place),
+        cmocka_unit_test(an_escape_at_every_place_of_a_name),
         cmocka_unit_test(rfc3629_4_utf8),
         cmocka_unit_test(rfc8259_8_1_no_byte_order_mark),
         cmocka_unit_test(rfc8259_8_2_no_half_surrogate_pair),
