@@ -10,29 +10,22 @@
  */
 #include "json_msg.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/crypto/e2e.h"
 
 /* ---- Relaying -------------------------------------------------------------------------------- */
 
-/* Fields that json_relay sets or moves. */
-static const char *const relay_names[] = {"text", "msgType", "SrcUser", "TgtUser",
-                                          "Id",   "Time",    "History"};
-
-enum { RELAY_NAMES = sizeof relay_names / sizeof *relay_names };
-
-_Static_assert((int)RELAY_NAMES <= (int)JSON_EXTRA_MAX, "json.h has room for so many");
-
+/* Whether json_relay sets or moves the field. Written out, because only then every key is a
+ * constant. */
 static bool is_relay_name(uint64_t key)
 {
-    for (size_t i = 0; i < RELAY_NAMES; i++)
-        if (key == json_key(relay_names[i]))
-            return true;
-    return false;
+    return key == json_key("text") || key == json_key("msgType") || key == json_key("SrcUser") ||
+           key == json_key("TgtUser") || key == json_key("Id") || key == json_key("Time") ||
+           key == json_key("History");
 }
+
+_Static_assert(JSON_EXTRA_MAX == 7, "json.h has room for so many");
 
 int json_parse_message(struct json_object *message, const char *text, size_t len,
                        struct json_error *error)
@@ -49,73 +42,87 @@ enum protocol_error json_error_code(const struct json_object *in)
                                                              : ERROR_NONE;
 }
 
-/* A message on its way from one client to others. */
-struct relay {
-    bool private;
-    const char *src;
-    const struct json_field *fields[JSON_FIELDS_MAX + 1]; /* `text` first */
-    size_t count;
-};
-
-/* Picks the fields to relay: `text` first, the others in the client's order. */
-static void relay_pick(struct relay *relay, const struct json_object *in)
-{
-    const struct json_field *text = json_find(in, "text");
-
-    if (text)
-        relay->fields[relay->count++] = text;
-    for (size_t i = 0; i < in->count; i++)
-        if (!is_relay_name(in->fields[i].key))
-            relay->fields[relay->count++] = &in->fields[i];
-}
-
 static const char private_start[] = "{\"msgType\":\"PrivateMessage\",\"SrcUser\":";
 static const char broadcast_start[] = "{\"msgType\":\"Broadcast\",\"SrcUser\":";
 static const char broadcast_target[] = ",\"TgtUser\":\"\"";
 
-/* Upper bound of what relay_write and json_finish_relay write. */
-static size_t relay_size(const struct relay *relay)
+/* The length of a field with its comma and colon; 0 without a field. */
+static size_t field_size(const struct json_field *field)
 {
-    size_t size =
-        sizeof private_start + sizeof broadcast_target + strlen(relay->src) + JSON_STAMP_MAX;
+    return field ? field->name_len + field->value_len + 2 : 0;
+}
 
-    for (size_t i = 0; i < relay->count; i++)
-        size += relay->fields[i]->name_len + relay->fields[i]->value_len + 2;
+size_t json_relay_size(const struct json_object *in, bool private, const char *src)
+{
+    size_t size = private ? sizeof(private_start) - 1
+                          : sizeof(broadcast_start) - 1 + sizeof(broadcast_target) - 1;
+
+    size += strlen(src) + field_size(json_find(in, "text"));
+    for (size_t i = 0; i < in->count; i++)
+        if (!is_relay_name(in->fields[i].key))
+            size += field_size(&in->fields[i]);
     return size;
 }
 
-static void relay_write(const struct relay *relay, struct json_writer *w)
+static char *put(char *out, const char *bytes, size_t len)
 {
-    json_write_text(w, relay->private ? private_start : broadcast_start);
-    json_write_text(w, relay->src);
-    if (!relay->private)
-        json_write_text(w, broadcast_target);
-    for (size_t i = 0; i < relay->count; i++) {
-        json_write_raw(w, ",", 1);
-        json_write_raw(w, relay->fields[i]->name, relay->fields[i]->name_len);
-        json_write_raw(w, ":", 1);
-        json_write_raw(w, relay->fields[i]->value, relay->fields[i]->value_len);
-    }
+    memcpy(out, bytes, len);
+    return out + len;
+}
+
+static char *put_field(char *out, const struct json_field *field)
+{
+    *out++ = ',';
+    out = put(out, field->name, field->name_len);
+    *out++ = ':';
+    return put(out, field->value, field->value_len);
+}
+
+/* Puts `text` first, the other fields in the client's order. */
+void json_relay_write(char *out, const struct json_object *in, bool private, const char *src)
+{
+    const struct json_field *text = json_find(in, "text");
+
+    out = private ? put(out, private_start, sizeof(private_start) - 1)
+                  : put(out, broadcast_start, sizeof(broadcast_start) - 1);
+    out = put(out, src, strlen(src));
+    if (!private)
+        out = put(out, broadcast_target, sizeof(broadcast_target) - 1);
+    if (text)
+        out = put_field(out, text);
+    for (size_t i = 0; i < in->count; i++)
+        if (!is_relay_name(in->fields[i].key))
+            out = put_field(out, &in->fields[i]);
 }
 
 char *json_relay(const struct json_object *in, bool private, const char *src, size_t *len)
 {
-    struct relay relay = {.private = private, .src = src};
     struct json_writer w = {.text = NULL};
+    size_t size = json_relay_size(in, private, src);
 
-    relay_pick(&relay, in);
-    json_write_reserve(&w, relay_size(&relay));
-    relay_write(&relay, &w);
+    if (json_write_reserve(&w, size + JSON_STAMP_MAX)) {
+        json_relay_write(w.text, in, private, src);
+        w.len = size;
+    }
     return json_writer_finish(&w, len);
 }
 
 size_t json_finish_relay(char *out, uint64_t id, int64_t ms)
 {
-    int len =
-        id ? snprintf(out, JSON_STAMP_MAX, ",\"Id\":%" PRIu64 ",\"Time\":%" PRId64 "}", id, ms)
-           : snprintf(out, JSON_STAMP_MAX, ",\"Time\":%" PRId64 "}", ms);
+    static const char id_name[] = ",\"Id\":", time_name[] = ",\"Time\":";
+    char *at = out;
 
-    return (size_t)len;
+    if (id) {
+        at = put(at, id_name, sizeof(id_name) - 1);
+        at += json_write_digits(at, id);
+    }
+    at = put(at, time_name, sizeof(time_name) - 1);
+    if (ms < 0)
+        *at++ = '-';
+    at += json_write_digits(at, ms < 0 ? -(uint64_t)ms : (uint64_t)ms);
+    *at++ = '}';
+    *at = '\0';
+    return (size_t)(at - out);
 }
 
 int64_t json_relay_time(const char *json, size_t len)

@@ -41,6 +41,11 @@ char *json_message_end(struct json_writer *w, size_t *len);
  * the result. */
 char *json_relay(const struct json_object *in, bool private, const char *src, size_t *len);
 
+/* The same in the caller's memory, without the room behind it and without a NUL: json_relay_size
+ * returns the exact length, json_relay_write writes it to `out`. */
+size_t json_relay_size(const struct json_object *in, bool private, const char *src);
+void json_relay_write(char *out, const struct json_object *in, bool private, const char *src);
+
 enum { JSON_STAMP_MAX = 64 };
 
 /* Writes the end of a relayed message: `,"Id":ID,"Time":MS}`, or `,"Time":MS}` when id is 0.

@@ -495,21 +495,38 @@ const char *room_broadcast(struct member *member, const struct json_object *mess
     return NULL;
 }
 
-/* *grown is the number of bytes that escaping added. */
-static struct frame *private_frame(const struct member *member, const struct json_object *message,
-                                   bool ascii, size_t *grown)
+/* The whole frame, written in its place: one allocation and one copy for each message. */
+static struct frame *private_frame(const struct member *member, const struct json_object *message)
 {
-    size_t len;
-    *grown = 0;
-    char *text = json_relay(message, true, member->quoted, &len);
-    if (!text)
+    char stamp[JSON_STAMP_MAX];
+    unsigned char head[WS_HEAD_MAX];
+    size_t stamp_len = json_finish_relay(stamp, 0, net_wall_ms());
+    size_t len = json_relay_size(message, true, member->quoted);
+    size_t head_len = ws_write_head(head, WS_TEXT, len + stamp_len);
+    struct frame *frame = frame_alloc(head_len + len + stamp_len);
+    if (!frame)
         return NULL;
-    len += json_finish_relay(text + len, 0, net_wall_ms());
-    size_t raw_len = len;
-    if (ascii && !(text = json_ascii(text, &len, SIZE_MAX)))
-        return NULL;
-    *grown = len - raw_len;
-    struct frame *frame = frame_new(WS_TEXT, text, len);
+    memcpy(frame->bytes, head, head_len);
+    json_relay_write((char *)frame->bytes + head_len, message, true, member->quoted);
+    memcpy(frame->bytes + head_len + len, stamp, stamp_len);
+    return frame;
+}
+
+/* Returns the frame itself if it is ASCII already, else a new one, escaped; *grown is the number of
+ * bytes that this adds. Drops `frame`, also when it returns NULL: memory is out. */
+static struct frame *escape_frame(struct frame *frame, size_t *grown)
+{
+    size_t head_len = ws_head_size(frame->bytes), raw_len = frame->len - head_len, len = raw_len;
+    const char *raw = (const char *)frame->bytes + head_len;
+    *grown = json_ascii_size(raw, raw_len) - raw_len;
+    if (*grown == 0)
+        return frame;
+    char *text = malloc(raw_len);
+    if (text)
+        memcpy(text, raw, raw_len);
+    text = json_ascii(text, &len, SIZE_MAX);
+    frame_drop(frame);
+    frame = text ? frame_new(WS_TEXT, text, len) : NULL;
     free(text);
     return frame;
 }
@@ -540,21 +557,23 @@ static enum room_fate deliver(struct member *member, char *fold, struct frame *f
 static enum room_fate send_to_member(struct member *member, char *fold,
                                      const struct room_private *private, size_t *grown)
 {
-    enum room_fate fate = ROOM_AS_ASCII;
-    for (int ascii = 0; ascii <= 1 && fate == ROOM_AS_ASCII; ascii++) {
-        struct frame *frame = private_frame(member, private->message, ascii, grown);
-        if (!frame)
-            return ROOM_NO_MEMORY;
-        fate = deliver(member, fold, frame, ascii, private->ack);
-        frame_drop(frame);
+    struct frame *frame = private_frame(member, private->message);
+    if (!frame)
+        return ROOM_NO_MEMORY;
+    enum room_fate fate = deliver(member, fold, frame, false, private->ack);
+    if (fate == ROOM_AS_ASCII) {
+        frame = escape_frame(frame, grown);
+        fate = frame ? deliver(member, fold, frame, true, private->ack) : ROOM_NO_MEMORY;
     }
+    frame_drop(frame);
     return fate;
 }
 
 enum room_fate room_private(struct member *member, const struct room_private *private,
                             size_t *grown)
 {
-    char *fold = name_fold(private->target, strlen(private->target));
+    char buf[NAME_MAX_BYTES + 1];
+    char *fold = name_fold_into(buf, private->target, strlen(private->target));
     enum room_fate fate = ROOM_NO_MEMORY;
     *grown = 0;
     if (fold)
@@ -563,6 +582,7 @@ enum room_fate room_private(struct member *member, const struct room_private *pr
         metrics_add(METRIC_PRIVATE, 1);
         metrics_add(METRIC_DELIVERIES, 1);
     }
-    free(fold);
+    if (fold != buf)
+        free(fold);
     return fate;
 }

@@ -60,6 +60,14 @@ static bool is_mark(utf8proc_int32_t c)
            category == UTF8PROC_CATEGORY_ME;
 }
 
+static bool is_printable_ascii(const char *name, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (name[i] < ' ' || name[i] > '~')
+            return false;
+    return true;
+}
+
 const char *name_check(const char *name, size_t len)
 {
     if (len == 0)
@@ -67,6 +75,9 @@ const char *name_check(const char *name, size_t len)
     /* Checked before any byte is read, so the cost does not depend on the length of the input. */
     if (len > NAME_MAX_BYTES)
         return "a name must not be longer than 32 characters";
+    if (len <= NAME_MAX_CHARS && is_printable_ascii(name, len) && name[0] != ' ' &&
+        name[len - 1] != ' ')
+        return NULL; /* most names, without a look at Unicode's tables */
 
     const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)name;
     utf8proc_int32_t first = 0, last = 0;
@@ -98,30 +109,21 @@ static char *map(const char *text, utf8proc_ssize_t len, int options)
     return n < 0 ? NULL : (char *)mapped;
 }
 
-static bool is_printable_ascii(const char *name, size_t len)
+static char *small_letters(char *to, const char *name, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (name[i] < ' ' || name[i] > '~')
-            return false;
-    return true;
-}
-
-static char *small_letters(const char *name, size_t len)
-{
-    char *small = strndup(name, len);
-    for (char *at = small; at && *at; at++)
-        if (*at >= 'A' && *at <= 'Z')
-            *at = (char)(*at - 'A' + 'a');
-    return small;
+    for (size_t i = 0; i < len; i++) {
+        bool capital = name[i] >= 'A' && name[i] <= 'Z';
+        to[i] = (char)(capital ? name[i] - 'A' + 'a' : name[i]);
+    }
+    to[len] = '\0';
+    return to;
 }
 
 /* The comparison of identifiers in UAX #31: toNFKC_Casefold(NFD(X)) (Unicode, D147). Without NFD
  * first, marks that casefold to letters (U+0345) would fold in the order in which they were typed.
  * The second pass does the work of utf8proc_NFKC_Casefold. */
-char *name_fold(const char *name, size_t len)
+static char *fold_unicode(const char *name, size_t len)
 {
-    if (is_printable_ascii(name, len)) /* most names are; each private message folds one */
-        return small_letters(name, len);
     char *decomposed = map(name, (utf8proc_ssize_t)len, UTF8PROC_DECOMPOSE);
     if (decomposed == NULL)
         return NULL;
@@ -130,4 +132,18 @@ char *name_fold(const char *name, size_t len)
                            UTF8PROC_IGNORE);
     free(decomposed);
     return folded;
+}
+
+char *name_fold(const char *name, size_t len)
+{
+    if (!is_printable_ascii(name, len))
+        return fold_unicode(name, len);
+    char *small = malloc(len + 1);
+    return small ? small_letters(small, name, len) : NULL;
+}
+
+char *name_fold_into(char buf[NAME_MAX_BYTES + 1], const char *name, size_t len)
+{
+    bool fits = len <= NAME_MAX_BYTES && is_printable_ascii(name, len);
+    return fits ? small_letters(buf, name, len) : name_fold(name, len);
 }

@@ -26,4 +26,8 @@ const char *name_check(const char *name, size_t len);
  * free(), or NULL when memory is out. */
 char *name_fold(const char *name, size_t len);
 
+/* The same without an allocation for ASCII names, which most are: such a fold is written to `buf`,
+ * which is returned. Every other result is the caller's to free: free it if it is not `buf`. */
+char *name_fold_into(char buf[NAME_MAX_BYTES + 1], const char *name, size_t len);
+
 #endif

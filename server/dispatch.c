@@ -51,6 +51,7 @@ static bool read_target_user(struct session *client, const struct json_object *m
     return true;
 }
 
+/* Tells the client about a message that was not delivered. */
 static void say_fate(struct session *client, enum room_fate fate, const struct json_object *message)
 {
     if (fate == ROOM_NO_MEMORY)
@@ -60,8 +61,6 @@ static void say_fate(struct session *client, enum room_fate fate, const struct j
     else if (fate == ROOM_BUSY)
         session_say_error(client, ERROR_RECEIVER_BUSY,
                           "too many messages wait for that member: try again later", message);
-    else
-        outbox_flush(&client->conn.out); /* sends the queued Delivered */
 }
 
 /* The frame of a Delivered; NULL when memory is out. */
@@ -90,6 +89,8 @@ static void send_private(struct session *client, const char *target,
         fate = room_private(&client->member, &private, &grown);
     connection_charge(&client->conn, grown);
     say_fate(client, fate, message);
+    if (fate == ROOM_DELIVERED && wants_ack)
+        outbox_flush(&client->conn.out); /* sends the queued Delivered */
     frame_drop(private.ack);
 }
 

@@ -8,9 +8,6 @@
  */
 #include "lib/json/json_writer.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include <cjson/cJSON.h>
 
 #include "lib/hex.h"
@@ -70,11 +67,22 @@ void json_write_string(struct json_writer *w, const char *name, const char *valu
     cJSON_free(quoted);
 }
 
+size_t json_write_digits(char *out, uint64_t value)
+{
+    char digits[JSON_DIGITS_MAX], *first = digits + sizeof(digits);
+    do {
+        *--first = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    size_t len = (size_t)(digits + sizeof(digits) - first);
+    memcpy(out, first, len);
+    return len;
+}
+
 void json_write_uint(struct json_writer *w, const char *name, uint64_t value)
 {
-    char digits[24];
-    int len = snprintf(digits, sizeof(digits), "%" PRIu64, value);
-    json_write_value(w, name, digits, (size_t)len);
+    char digits[JSON_DIGITS_MAX];
+    json_write_value(w, name, digits, json_write_digits(digits, value));
 }
 
 void json_write_bool(struct json_writer *w, const char *name, bool value)

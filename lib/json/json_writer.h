@@ -63,6 +63,11 @@ void json_write_hex(struct json_writer *w, const char *name, const unsigned char
                     size_t len);
 void json_write_value(struct json_writer *w, const char *name, const char *json, size_t len);
 
+/* Writes a whole number in decimal digits to `out`, without a NUL. Returns their number, at most
+ * JSON_DIGITS_MAX. */
+enum { JSON_DIGITS_MAX = 20 };
+size_t json_write_digits(char *out, uint64_t value);
+
 /* Appends fields that are JSON already, without braces. */
 void json_write_fields(struct json_writer *w, const char *fields);
 

@@ -31,6 +31,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(size > 0 && size <= NAME_MAX_BYTES && !memchr(name, '\0', size));
         char *once = name_fold(name, size);
         require(once != NULL);
+        char buf[NAME_MAX_BYTES + 1], *same = name_fold_into(buf, name, size);
+        require(same != NULL && strcmp(once, same) == 0);
+        if (same != buf)
+            free(same);
         char *twice = name_fold(once, strlen(once));
         require(twice != NULL && strcmp(once, twice) == 0);
         free(once);

@@ -361,6 +361,27 @@ static void test_a_fold_ends_where_the_name_does(void **state)
     free(folded);
 }
 
+/* An ASCII name of any length that is allowed is folded into the caller's buffer. */
+static void test_an_ascii_name_is_folded_without_an_allocation(void **state)
+{
+    (void)state;
+    char name[NAME_MAX_BYTES + 2], buf[NAME_MAX_BYTES + 1];
+    memset(name, 'A', sizeof(name));
+    for (size_t len = 0; len <= NAME_MAX_BYTES; len++) {
+        memset(buf, 'x', sizeof(buf));
+        assert_ptr_equal(name_fold_into(buf, name, len), buf);
+        assert_int_equal(strlen(buf), len);
+        assert_int_equal(strspn(buf, "a"), len);
+    }
+    char *longer = name_fold_into(buf, name, NAME_MAX_BYTES + 1);
+    assert_true(longer && longer != buf);
+    free(longer);
+    char *other = name_fold_into(buf, "\xC3\x84NA", 4);
+    assert_true(other && other != buf);
+    assert_string_equal(other, "\xC3\xA4na");
+    free(other);
+}
+
 /* ---- All of Unicode -------------------------------------------------------------------------- */
 
 /* A letter, the character, a mark of a low class: so that the character may have to move. */
@@ -420,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_folds_uax31),
         cmocka_unit_test(test_folds_as_bytes),
         cmocka_unit_test(test_a_fold_ends_where_the_name_does),
+        cmocka_unit_test(test_an_ascii_name_is_folded_without_an_allocation),
         cmocka_unit_test(test_every_character_folds_once_and_for_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
