@@ -105,11 +105,11 @@ static void pause_failed(int64_t until)
 }
 
 /* ppoll with NET_WAKE unblocked. Other signals stay as they were in net_wake_init. */
-static int wait_masked(struct pollfd *fds, nfds_t count, int64_t until)
+static int wait_masked(int64_t now, struct pollfd *fds, nfds_t count, int64_t until)
 {
     struct timespec left = {0, 0}, *timeout = NULL;
     if (until != INT64_MAX) {
-        int64_t ms = until - net_now();
+        int64_t ms = until - now;
         left.tv_sec = ms > 0 ? ms / 1000 : 0;
         left.tv_nsec = ms > 0 ? ms % 1000 * 1000000 : 0;
         timeout = &left;
@@ -120,10 +120,15 @@ static int wait_masked(struct pollfd *fds, nfds_t count, int64_t until)
     return ready;
 }
 
-short net_wait(int fd, short events, int64_t until)
+short net_wait_from(int64_t now, int fd, short events, int64_t until)
 {
     struct pollfd one = {.fd = fd, .events = events};
-    return wait_masked(&one, 1, until) > 0 ? one.revents : 0;
+    return wait_masked(now, &one, 1, until) > 0 ? one.revents : 0;
+}
+
+short net_wait(int fd, short events, int64_t until)
+{
+    return net_wait_from(net_now(), fd, events, until);
 }
 
 unsigned net_wait_any(const int *fds, int count, int64_t until)
@@ -132,7 +137,7 @@ unsigned net_wait_any(const int *fds, int count, int64_t until)
     unsigned ready = 0;
     for (int i = 0; i < count; i++)
         all[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-    if (wait_masked(all, (nfds_t)count, until) <= 0)
+    if (wait_masked(net_now(), all, (nfds_t)count, until) <= 0)
         return 0;
     for (int i = 0; i < count; i++)
         if (all[i].revents)

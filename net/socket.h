@@ -47,6 +47,9 @@ void net_wake(pthread_t thread);
  * is out, returns after at most NET_FAILED_MS. Returns the events, or 0. */
 short net_wait(int fd, short events, int64_t until);
 
+/* The same for a caller that has just read the clock: `now` is net_now. */
+short net_wait_from(int64_t now, int fd, short events, int64_t until);
+
 /* The same for `count` descriptors to become readable. Returns one bit for each, or 0. */
 unsigned net_wait_any(const int *fds, int count, int64_t until);
 

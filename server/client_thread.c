@@ -38,7 +38,7 @@ static void read_loop(struct session *client)
         connection_hold(&client->conn, waits);
         if (found > 0 && !waits)
             continue;
-        if (net_now() >= client->member.presence_due) {
+        if (client->member.presence_due != INT64_MAX && net_now() >= client->member.presence_due) {
             room_flush_user_list(&client->member);
             client->needs_fan_out = true;
         }

@@ -109,11 +109,14 @@ static bool source_pauses(struct connection *conn)
     return pause > 0;
 }
 
-/* Charges input to the rate limits, and pauses if they are exceeded. */
+/* Charges input to the rate limits, if there are any, and pauses if they are exceeded. */
 static void charge(struct connection *conn, double messages, double bytes)
 {
+    const struct rate_limits *limits = &conn->limits->rate;
+    if (limits->messages <= 0 && limits->bytes <= 0)
+        return;
     int64_t now = net_now();
-    int64_t pause = rate_charge(&conn->rate, &conn->limits->rate, now, messages, bytes);
+    int64_t pause = rate_charge(&conn->rate, limits, now, messages, bytes);
     if (pause > 0)
         pause_reading(conn, now, pause);
 }
@@ -353,9 +356,9 @@ int connection_next(struct connection *conn, struct ws_event *event)
 /* ---- Waiting ---- */
 
 /* Pings a silent peer. Returns when to check again; -1: it did not answer in time. */
-static int64_t check_silence(struct connection *conn)
+static int64_t check_silence(struct connection *conn, int64_t now)
 {
-    int64_t now = net_now(), limit = conn->limits->ping_ms;
+    int64_t limit = conn->limits->ping_ms;
     if (!conn->upgraded || conn->held)
         return INT64_MAX;
     if (conn->pinged && now >= conn->pinged_at + limit && !read_late(conn)) {
@@ -373,12 +376,12 @@ static int64_t check_silence(struct connection *conn)
 }
 
 /* Releases memory that an idle client does not need. Returns when to check again. */
-static int64_t release_idle_memory(struct connection *conn)
+static int64_t release_idle_memory(struct connection *conn, int64_t now)
 {
     int64_t due = conn->heard + CONNECTION_RELEASE_MS;
     if (conn->idle_memory_released || !conn->upgraded)
         return INT64_MAX;
-    if (net_now() < due)
+    if (now < due)
         return due;
     conn->idle_memory_released = true;
     tls_thread_cleanup();
@@ -411,7 +414,8 @@ static bool is_over(struct connection *conn, const struct outbox_state *state)
 int connection_poll(struct connection *conn, int64_t until)
 {
     uint64_t before = conn->received;
-    int64_t look = check_silence(conn); /* first, because its ping may block the outbox */
+    int64_t now = net_now();
+    int64_t look = check_silence(conn, now); /* first, because its ping may block the outbox */
     if (look < 0 || conn->received != before)
         return look < 0 ? -1 : 0;
     struct outbox_state state = outbox_state(&conn->out);
@@ -428,12 +432,12 @@ int connection_poll(struct connection *conn, int64_t until)
         look = earlier(look, conn->unread_until);
     if (!conn->held)
         ws_release_idle(&conn->reader);
-    look = earlier(earlier(look, conn->frame_until), release_idle_memory(conn));
+    look = earlier(earlier(look, conn->frame_until), release_idle_memory(conn, now));
     short events = state.events;
     if (listening)
         events |= conn->stream.read_wants;
     int64_t end = more ? 0 : earlier(until, look);
-    short ready = net_wait(events ? conn->stream.fd : -1, events, end);
+    short ready = net_wait_from(now, events ? conn->stream.fd : -1, events, end);
     if (state.events && ready)
         outbox_flush(&conn->out);
     return listening && (ready || more);
