@@ -402,6 +402,15 @@ static long ration_reads(BIO *bio, int operation, const char *bytes, size_t len,
     return -1;
 }
 
+/* SSL_get_error(3) wants the thread's error queue to be empty before each call. It nearly always is,
+ * and to look costs a quarter of clearing it. */
+static void begin_call(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+    errno = 0;
+}
+
 static ssize_t tls_read(struct stream *stream, void *buf, size_t len)
 {
     size_t done = 0;
@@ -412,8 +421,7 @@ static ssize_t tls_read(struct stream *stream, void *buf, size_t len)
         errno = EAGAIN;
         return -1;
     }
-    ERR_clear_error();
-    errno = 0;
+    begin_call();
     uint64_t before = BIO_number_read(bio);
     stream->may_read = true;
     BIO_set_callback_arg(bio, (char *)&stream->may_read);
@@ -446,8 +454,7 @@ ssize_t stream_read(struct stream *stream, void *buf, size_t len)
 static ssize_t tls_write(struct stream *stream, const void *buf, size_t len)
 {
     size_t done = 0;
-    ERR_clear_error();
-    errno = 0;
+    begin_call();
     int result = SSL_write_ex(stream->ssl, buf, len, &done);
     stream->refused = false;
     if (result == 1)
