@@ -137,23 +137,6 @@ int64_t json_relay_time(const char *json, size_t len)
     return at > 0 && json[at - 1] == ':' ? ms : 0;
 }
 
-char *json_online_users(const char *const *quoted, size_t count, size_t *len)
-{
-    struct json_writer w = {.text = NULL};
-    size_t size = sizeof "{\"msgType\":\"OnlineUsers\",\"Users\":[]}";
-
-    for (size_t i = 0; i < count; i++)
-        size += strlen(quoted[i]) + 1;
-    json_write_reserve(&w, size);
-    json_write_text(&w, "{\"msgType\":\"OnlineUsers\",\"Users\":[");
-    for (size_t i = 0; i < count; i++) {
-        json_write_comma(&w);
-        json_write_text(&w, quoted[i]);
-    }
-    json_write_text(&w, "]}");
-    return json_writer_finish(&w, len);
-}
-
 /* ---- Saying ---------------------------------------------------------------------------------- */
 
 struct json_writer json_message_begin(const char *type)
@@ -300,4 +283,68 @@ char *json_history_end(struct json_writer *w, uint64_t from, bool more, size_t *
     json_write_uint(w, "From", from);
     json_write_bool(w, "More", more);
     return json_message_end(w, len);
+}
+
+/* ---- Who is online --------------------------------------------------------------------------- */
+
+/* Adds an array of names that are quoted already. */
+static void add_quoted_names(struct json_writer *w, const char *field,
+                             const struct json_names *names)
+{
+    size_t size = sizeof ",\"\":[]" + strlen(field);
+
+    for (size_t i = 0; i < names->count; i++)
+        size += strlen(names->quoted[i]) + 1;
+    json_write_reserve(w, size);
+    json_write_value(w, field, "[", 1);
+    for (size_t i = 0; i < names->count; i++) {
+        json_write_comma(w);
+        json_write_text(w, names->quoted[i]);
+    }
+    json_write_text(w, "]");
+}
+
+char *json_online_users(const struct json_names *users, size_t *len)
+{
+    struct json_writer w = json_message_begin("OnlineUsers");
+
+    add_quoted_names(&w, "Users", users);
+    return json_message_end(&w, len);
+}
+
+char *json_user_list(uint64_t version, size_t count, const struct json_names *users, size_t *len)
+{
+    struct json_writer w = json_message_begin("OnlineUsers");
+
+    json_write_uint(&w, "Version", version);
+    json_write_uint(&w, "Count", count);
+    if (users)
+        add_quoted_names(&w, "Users", users);
+    return json_message_end(&w, len);
+}
+
+char *json_presence(const struct json_presence *presence, size_t *len)
+{
+    struct json_writer w = json_message_begin("Presence");
+
+    json_write_uint(&w, "Version", presence->version);
+    json_write_uint(&w, "Since", presence->since);
+    json_write_uint(&w, "Count", presence->count);
+    if (presence->joined.count > 0)
+        add_quoted_names(&w, "Joined", &presence->joined);
+    if (presence->left.count > 0)
+        add_quoted_names(&w, "Left", &presence->left);
+    return json_message_end(&w, len);
+}
+
+char *json_users(const struct json_names *users, size_t count, bool more,
+                 const struct json_object *about, size_t *len)
+{
+    struct json_writer w = json_message_begin("Users");
+
+    json_write_uint(&w, "Count", count);
+    add_quoted_names(&w, "Users", users);
+    json_write_bool(&w, "More", more);
+    add_echo(&w, about, "Ref");
+    return json_message_end(&w, len);
 }

@@ -107,7 +107,31 @@ struct json_writer json_history_begin(const struct json_object *about, const cha
 void json_history_add(struct json_writer *w, const char *json, size_t len);
 char *json_history_end(struct json_writer *w, uint64_t from, bool more, size_t *len);
 
-/* OnlineUsers from `count` names that json_quote made. */
-char *json_online_users(const char *const *quoted, size_t count, size_t *len);
+/* Names that json_quote made; borrowed. */
+struct json_names {
+    const char *const *quoted;
+    size_t count;
+};
+
+/* OnlineUsers as members of the short way get it. */
+char *json_online_users(const struct json_names *users, size_t *len);
+
+/* OnlineUsers as members of ragnarok.v2 get it: the list of that version. `users` is NULL in a room
+ * that is too large for a list. */
+char *json_user_list(uint64_t version, size_t count, const struct json_names *users, size_t *len);
+
+/* Presence: what turns the list `since` into the list `version`, of `count` members. An empty list
+ * of names is left out. */
+struct json_presence {
+    uint64_t version, since;
+    size_t count;
+    struct json_names joined, left;
+};
+char *json_presence(const struct json_presence *presence, size_t *len);
+
+/* Users: a page of the names in a room of `count` members; `more`: others follow. `about` is the
+ * GetUsers, whose Ref is echoed. */
+char *json_users(const struct json_names *users, size_t count, bool more,
+                 const struct json_object *about, size_t *len);
 
 #endif

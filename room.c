@@ -9,7 +9,6 @@
 #include "room/room_parts.h"
 
 #include <pthread.h>
-#include <search.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,14 +42,15 @@ static void count_round(struct room *room, uint64_t last_id, int64_t since)
     room->fanned_out_id = last_id;
 }
 
-/* Moves every member as far as the ring is ready, and raises the floor to the slowest. Returns the
- * position that all of them have reached. Each member reads that position when its turn comes: if
- * it were read once for all, the last of them would wait for another round, which costs a tenth of
- * A and A1 of docs/PERFORMANCE.md, and up to twice the latency. The member list is locked. */
-static uint64_t fan_out_locked(struct room *room)
+/* Moves every member as far as the ring is ready, and raises the floor to the slowest. Each member
+ * reads that position when its turn comes: if it were read once for all, the last of them would
+ * wait for another round, which costs a tenth of A and A1 of docs/PERFORMANCE.md, and up to twice
+ * the latency. The member list is locked. */
+static void fan_out_locked(struct room *room)
 {
     uint64_t last_id;
     int64_t since = atomic_exchange_explicit(&room->waiting_since, 0, memory_order_relaxed);
+    atomic_store(&room->has_queued, false);
     uint64_t ready = ring_ready_id(&room->ring, &last_id), floor = ready;
     for (size_t i = 0; i < room->count; i++) {
         uint64_t position = outbox_send_from_ring(room->members[i]->out);
@@ -58,95 +58,43 @@ static uint64_t fan_out_locked(struct room *room)
             floor = position;
     }
     ring_set_floor(&room->ring, floor);
+    atomic_store(&room->fanned_out, ready);
     count_round(room, last_id, since);
-    return ready;
 }
 
 /* If the member list is locked, its holder delivers the caller's bytes, too: everyone who unlocks
- * it runs one round and then checks the ring once more. That check takes the ring's lock. So either
- * it sees the bytes, or they were appended later, and then the appender finds the list unlocked. */
+ * it checks afterwards whether a round is needed (room_needs_fan_out), and then runs one. That
+ * check takes the ring's lock. So either it sees the bytes, or they were appended later, and then
+ * the appender finds the list unlocked. Frames are queued under the list's lock, so a round that
+ * begins later sends them. */
 bool room_fan_out(struct room *room)
 {
     if (pthread_mutex_trylock(&room->members_lock) != 0)
         return false;
-    uint64_t ready = fan_out_locked(room);
+    fan_out_locked(room);
     pthread_mutex_unlock(&room->members_lock);
-    return ring_ready(&room->ring) != ready;
+    return room_needs_fan_out(room);
 }
 
-/* Must be called after unlocking the member list, by a thread that has no read loop to return to:
- * other threads may have left their bytes to this one. */
-static void fan_out_until_idle(struct room *room)
+/* A join or a leave that nobody was told of at once needs no round, which would take a step for
+ * each member. */
+bool room_needs_fan_out(struct room *room)
 {
-    while (room_fan_out(room))
+    return atomic_load(&room->has_queued) ||
+           ring_ready(&room->ring) != atomic_load(&room->fanned_out);
+}
+
+void room_fan_out_until_idle(struct room *room)
+{
+    while (room_needs_fan_out(room) && room_fan_out(room))
         ;
-}
-
-/* ---- Names ---- */
-
-static int by_fold(const void *a, const void *b)
-{
-    return strcmp(((const struct member *)a)->fold, ((const struct member *)b)->fold);
-}
-
-/* Finds a member by its folded name. The names are locked. */
-static struct member *find(struct room *room, char *fold)
-{
-    struct member key = {.fold = fold};
-    void *node = tfind(&key, &room->names, by_fold);
-    return node ? *(struct member **)node : NULL;
-}
-
-static void fill_card(struct member_info *card, const struct member *member)
-{
-    memcpy(card->name, member->name, sizeof(card->name));
-    card->published = member->keys;
-    if (member->keys)
-        card->keys = *member->keys;
-}
-
-bool room_look_up(struct member *member, const char *target, struct member_info *card)
-{
-    struct room *room = member->room;
-    char *fold = name_fold(target, strlen(target));
-    if (!fold)
-        return false;
-    pthread_mutex_lock(&room->names_lock);
-    const struct member *found = find(room, fold);
-    if (found)
-        fill_card(card, found);
-    pthread_mutex_unlock(&room->names_lock);
-    free(fold);
-    return found;
-}
-
-/* The member may have been replaced meanwhile; then it cannot be found by its name. */
-void room_publish(struct member *member, const struct e2e_keys *keys)
-{
-    pthread_mutex_lock(&member->room->names_lock);
-    *member->keys = *keys;
-    pthread_mutex_unlock(&member->room->names_lock);
 }
 
 /* ---- Joining ---- */
 
 static const char no_memory[] = "the server is out of memory";
 
-/* The index of a name in the sorted member list. */
-static size_t list_place(const struct room *room, const char *name)
-{
-    size_t low = 0, high = room->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (strcmp(room->members[middle]->name, name) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* Inserts a member into the list. Returns false when memory is out. */
+/* Adds a member to the list. Returns false when memory is out. */
 static bool list_member(struct room *room, struct member *member)
 {
     if (room->count == room->cap) {
@@ -157,20 +105,19 @@ static bool list_member(struct room *room, struct member *member)
         room->members = members;
         room->cap = cap;
     }
-    size_t place = list_place(room, member->name);
-    struct member **at = room->members + place;
-    memmove(at + 1, at, (room->count - place) * sizeof(struct member *));
-    *at = member;
-    room->count++;
+    member->index = room->count;
+    room->members[room->count++] = member;
+    room->lists.readers += member->ascii;
     return true;
 }
 
+/* The last member of the list takes the place. */
 static void unlist_member(struct room *room, const struct member *member)
 {
-    struct member **at = room->members + list_place(room, member->name);
-    size_t behind = room->count - (size_t)(at - room->members) - 1;
-    memmove(at, at + 1, behind * sizeof(struct member *));
-    room->count--;
+    struct member *last = room->members[--room->count];
+    room->members[member->index] = last;
+    last->index = member->index;
+    room->lists.readers -= member->ascii;
 }
 
 /* Finds where in the ring a newcomer starts; *resumed says that it gets all that it missed. */
@@ -240,8 +187,7 @@ static bool welcome(struct member *member, const struct join_request *request)
  * Cannot fail: the number of members does not change. */
 static void swap_member(struct room *room, struct member *before, struct member *after)
 {
-    struct member **node = tfind(before, &room->names, by_fold);
-    *node = after;
+    roster_replace(&room->roster, before, after);
     unlist_member(room, before);
     list_member(room, after);
 }
@@ -257,10 +203,8 @@ static bool take_place(struct member *member, struct member *old)
     }
     if (!list_member(room, member))
         return false;
-    if (tsearch(member, &room->names, by_fold))
-        return true;
-    unlist_member(room, member);
-    return false;
+    roster_add(&room->roster, member);
+    return true;
 }
 
 /* Undoes take_place: gives the name back to `old`, if there is one. */
@@ -272,7 +216,7 @@ static void give_place(struct member *member, struct member *old)
         return;
     }
     unlist_member(room, member);
-    tdelete(member, &room->names, by_fold);
+    roster_remove(&room->roster, member);
 }
 
 /* Whether both have the same identity key. The names are locked, because `a` may be publishing
@@ -291,7 +235,7 @@ static enum protocol_error add_newcomer(struct member *member, const struct join
     struct room *room = member->room;
     enum protocol_error code = ERROR_NONE;
     pthread_mutex_lock(&room->names_lock);
-    *old = find(room, member->fold);
+    *old = roster_find(&room->roster, member->fold);
     if (*old && !same_person(*old, member)) {
         *why = "somebody of that name is here already";
         code = ERROR_NAME_TAKEN;
@@ -307,10 +251,10 @@ static enum protocol_error add_newcomer(struct member *member, const struct join
 
 /* Closes the connection of a member that was replaced. The member list is locked: until it is
  * unlocked, that member's thread cannot leave, and its outbox stays valid. */
-static void evict_replaced(struct member *old, struct member *heir)
+static void evict_replaced(struct member *old)
 {
     old->replaced = true;
-    user_list_hand_on(heir->room, old, heir);
+    presence_release_sender(old);
     outbox_detach(old->out); /* waits for threads that found it by its name */
     outbox_close(old->out, WS_CODE_TAKEN_OVER, "taken over by a newer connection");
 }
@@ -324,12 +268,12 @@ enum protocol_error room_settle_in(struct member *member, const struct join_requ
     pthread_mutex_lock(&room->members_lock);
     enum protocol_error code = add_newcomer(member, request, &old, why);
     if (!code && old)
-        evict_replaced(old, member);
-    if (!code && !user_list_changed(room, member))
-        user_list_show(member);
+        evict_replaced(old);
+    if (!code)
+        presence_joined(member, old);
     pthread_mutex_unlock(&room->members_lock);
     if (code)
-        fan_out_until_idle(room);
+        room_fan_out_until_idle(room);
     return code;
 }
 
@@ -377,12 +321,12 @@ static void remove_member(struct member *member)
 {
     struct room *room = member->room;
     pthread_mutex_lock(&room->names_lock);
-    tdelete(member, &room->names, by_fold);
+    roster_remove(&room->roster, member);
     pthread_mutex_unlock(&room->names_lock);
     outbox_detach(member->out); /* waits for threads that found it by its name */
     unlist_member(room, member);
-    user_list_hand_on(room, member, NULL);
-    user_list_changed(room, NULL);
+    presence_release_sender(member);
+    presence_left(member);
 }
 
 void room_leave(struct member *member)
@@ -392,7 +336,7 @@ void room_leave(struct member *member)
     if (!member->replaced)
         remove_member(member);
     pthread_mutex_unlock(&room->members_lock);
-    fan_out_until_idle(room);
+    room_fan_out_until_idle(room);
 }
 
 void room_release(struct member *member)
@@ -540,7 +484,7 @@ static enum room_fate deliver(struct member *member, char *fold, struct frame *f
     struct room *room = member->room;
     enum room_fate fate = ROOM_DELIVERED;
     pthread_mutex_lock(&room->names_lock);
-    const struct member *target = find(room, fold);
+    const struct member *target = roster_find(&room->roster, fold);
     struct outbox *out = target ? target->out : NULL;
     if (!target)
         fate = ROOM_NOBODY;

@@ -33,6 +33,7 @@
 struct room;
 
 enum {
+    ROOM_USERS_MAX = 500,  /* names of one page of room_list_users */
     ROOM_EPOCH_MAX = 33,   /* an epoch as hexadecimal text, with its NUL */
     ROOM_SOURCE = 4,       /* one source may create max_rooms / 4 rooms, a wide block max_rooms / 2;
                              * more: too_many_rooms */
@@ -50,11 +51,18 @@ struct member {
                                     * (room_publish), others read it under the lock.
                                     * keys->identity and keys->origin never change */
     uint64_t oldest;               /* [I] Oldest of its Joined; 0: none */
-    bool ascii;        /* [I] everything sent to it is escaped to ASCII (json_ascii.h) */
-    bool replaced;     /* [2] a newer connection has taken its place */
-    atomic_bool waits; /* [a] its thread waits for the keeper (keeper.h), which wakes it */
-    atomic_int_fast64_t presence_due; /* [a] when its thread must send the user list (written
-                                       * under [2]); INT64_MAX: never */
+    bool ascii;   /* [I] everything sent to it is escaped to ASCII (json_ascii.h) */
+    size_t index; /* [2] in the member list */
+    struct {
+        struct member *left, *right;
+        uint32_t weight;
+    } roster;                /* [2] and [3] its node (roster.h) */
+    uint64_t joined_version; /* [2] version of the user list (presence.h) that first had it */
+    uint64_t known_version;  /* [2] version that it was sent */
+    bool replaced;           /* [2] a newer connection has taken its place */
+    atomic_bool waits;       /* [a] its thread waits for the keeper (keeper.h), which wakes it */
+    atomic_int_fast64_t presence_due; /* [a] when its thread must call room_flush_presence
+                                       * (written under [2]); INT64_MAX: never */
 };
 
 /* What a client asks for when it joins. */
@@ -169,7 +177,26 @@ void room_publish(struct member *member, const struct e2e_keys *keys);
  * then serve your own client first, without waiting, and call again. */
 bool room_fan_out(struct room *room);
 
-/* Sends the delayed user list if this member still has to. Called at member->presence_due. */
-void room_flush_user_list(struct member *member);
+/* Whether a round is needed: the ring has bytes, or members have queued frames, that no round has
+ * sent. Must be called by a thread that has held the member list, which may have kept another
+ * thread from its round; then room_fan_out. */
+bool room_needs_fan_out(struct room *room);
+
+/* Sends delayed changes and user lists if this member still has to. Called at
+ * member->presence_due; room_fan_out must follow if room_needs_fan_out. */
+void room_flush_presence(struct member *member);
+
+/* What GetUsers asks for. */
+struct room_users_query {
+    const char *prefix; /* folded; "": every name */
+    const char *after;  /* folded; names behind it in the order of folded names; "": all */
+    size_t limit;       /* 1 to ROOM_USERS_MAX names */
+};
+
+/* Writes the Users that answers `message`, a page of the names in the member's room. Returns a
+ * string of *len bytes that the caller frees with free(), or NULL when memory is out. Takes
+ * O(log n + limit) steps under lock 3. */
+char *room_list_users(struct member *member, const struct room_users_query *query,
+                      const struct json_object *message, size_t *len);
 
 #endif

@@ -16,179 +16,12 @@
 #include <string.h>
 
 #include "base/metrics.h"
+#include "delivery/outbox_queue.h"
 
 enum {
     WRITE_MAX = 64 * 1024,  /* bytes offered in one write; more would not fit the cache */
     TLS_RECORD_MAX = 16384, /* bytes of a refused write that TLS keeps (RFC 8446 §5.1) */
 };
-
-struct outbox_item {
-    struct outbox_item *next;
-    struct frame *frame;
-    size_t sent;
-    uint64_t at; /* ring position at which it is sent */
-    enum outbox_kind kind;
-};
-
-/* ---- The queue ---- */
-
-static size_t weight(const struct outbox_item *item)
-{
-    return item->kind == OUTBOX_MESSAGE ? item->frame->len : 0;
-}
-
-static void enqueue(struct outbox *out, struct outbox_item *item)
-{
-    item->next = NULL;
-    if (out->last)
-        out->last->next = item;
-    else
-        out->first = item;
-    out->last = item;
-    out->queued += weight(item);
-    out->page |= item->kind == OUTBOX_PAGE;
-}
-
-/* Queues a ping or pong in front of what waits for a later position. */
-static void enqueue_early(struct outbox *out, struct outbox_item *item)
-{
-    struct outbox_item **link = &out->first;
-    while (*link && (*link)->at <= item->at)
-        link = &(*link)->next;
-    if (!*link) {
-        enqueue(out, item);
-        return;
-    }
-    item->next = *link;
-    *link = item;
-}
-
-static bool is_probe(enum outbox_kind kind)
-{
-    return kind == OUTBOX_PING || kind == OUTBOX_PONG;
-}
-
-static bool push(struct outbox *out, enum outbox_kind kind, struct frame *frame, uint64_t at)
-{
-    struct outbox_item *item = malloc(sizeof(*item));
-    if (!item)
-        return false;
-    *item = (struct outbox_item){.frame = frame_hold(frame), .at = at, .kind = kind};
-    if (is_probe(kind))
-        enqueue_early(out, item);
-    else
-        enqueue(out, item);
-    return true;
-}
-
-static struct outbox_item *unlink_first(struct outbox *out)
-{
-    struct outbox_item *item = out->first;
-    out->first = item->next;
-    if (!out->first)
-        out->last = NULL;
-    out->queued -= weight(item);
-    out->page &= item->kind != OUTBOX_PAGE; /* only one waits */
-    return item;
-}
-
-static void item_free(struct outbox_item *item)
-{
-    if (item)
-        frame_drop(item->frame);
-    free(item);
-}
-
-static void pop(struct outbox *out)
-{
-    item_free(unlink_first(out));
-}
-
-/* Whether the first item must be sent before any other: bytes of it were sent, or TLS holds some,
- * or it completes a frame of the ring, or it is the HTTP response that precedes all frames. */
-static bool head_in_flight(const struct outbox *out)
-{
-    const struct outbox_item *item = out->first;
-    return item && (item->sent || item->kind == OUTBOX_COPY || item->kind == OUTBOX_RESPONSE ||
-                    (out->offered && item->at <= out->position));
-}
-
-/* Drops the whole queue except a first item in flight. Returns the Close frame of the queue, or
- * NULL; the caller frees it with item_free. */
-static struct outbox_item *drop_waiting(struct outbox *out)
-{
-    struct outbox_item *keep = head_in_flight(out) ? unlink_first(out) : NULL, *last = NULL;
-    while (out->first) {
-        item_free(last);
-        last = unlink_first(out);
-    }
-    if (keep)
-        enqueue(out, keep);
-    if (last && last->kind == OUTBOX_CLOSE) /* nothing is queued behind one */
-        return last;
-    item_free(last);
-    return NULL;
-}
-
-/* The ring position at which a frame that is queued now is sent: the end of the ring; for pings and
- * pongs the position up to which it is ready, behind which TLS cannot hold any bytes. The first
- * user list is sent right after history, unless TLS holds bytes of the ring. */
-static uint64_t queue_position(const struct outbox *out, enum outbox_kind kind)
-{
-    bool ring_offered = out->offered && !head_in_flight(out);
-    if (!out->ring)
-        return out->position;
-    if (kind == OUTBOX_PRESENCE && !out->listed && out->position <= out->history_end &&
-        !ring_offered)
-        return out->history_end;
-    return is_probe(kind) ? ring_ready(out->ring) : ring_end(out->ring);
-}
-
-/* The first waiting item of that kind, behind `from` or (NULL) in the whole queue. */
-static struct outbox_item *find_waiting(const struct outbox *out, enum outbox_kind kind,
-                                        const struct outbox_item *from)
-{
-    struct outbox_item *item = from ? from->next : out->first;
-    if (!from && item && head_in_flight(out))
-        item = item->next;
-    while (item && item->kind != kind)
-        item = item->next;
-    return item;
-}
-
-static void unlink_item(struct outbox *out, struct outbox_item *item)
-{
-    struct outbox_item *before = out->first;
-    while (before->next != item)
-        before = before->next;
-    before->next = item->next;
-    if (!item->next)
-        out->last = before;
-    out->queued -= weight(item);
-}
-
-/* Replaces the waiting frame of that kind. Returns false when the new one must be queued. A user
- * list must not overtake earlier broadcasts, so a second list is queued behind them. The first
- * keeps its position: if it moved as well, a client that is always a little behind would never get
- * a list. */
-static bool replace(struct outbox *out, enum outbox_kind kind, struct frame *frame)
-{
-    struct outbox_item *item = find_waiting(out, kind, NULL), *second;
-    if (!item)
-        return false;
-    if (kind == OUTBOX_PRESENCE && (item->next || item->at != queue_position(out, kind))) {
-        second = find_waiting(out, kind, item);
-        if (!second)
-            return false;
-        unlink_item(out, second);
-        second->at = queue_position(out, kind);
-        enqueue(out, second);
-        item = second;
-    }
-    frame_drop(item->frame);
-    item->frame = frame_hold(frame);
-    return true;
-}
 
 /* ---- Closing ---- */
 
@@ -199,7 +32,7 @@ static void mark_broken(struct outbox *out)
     out->ring = NULL;
     out->offered = 0;
     while (out->first)
-        pop(out);
+        outbox_queue_pop(out);
     out->blocked = false;
     net_wake(out->owner);
 }
@@ -219,7 +52,7 @@ static bool keep_begun_ring(struct outbox *out)
     if (!rest)
         return false;
     ring_copy(out->ring, out->position, rest->bytes, len);
-    bool pushed = push(out, OUTBOX_COPY, rest, out->position);
+    bool pushed = outbox_queue_push(out, OUTBOX_COPY, rest, out->position);
     frame_drop(rest);
     return pushed;
 }
@@ -229,7 +62,8 @@ static bool push_close(struct outbox *out, int code, const char *reason)
     unsigned char bytes[WS_CLOSE_MAX];
     size_t len = ws_write_close(bytes, code, reason);
     struct frame *frame = frame_new(-1, bytes, len);
-    bool pushed = frame && push(out, OUTBOX_CLOSE, frame, queue_position(out, OUTBOX_CLOSE));
+    bool pushed = frame && outbox_queue_push(out, OUTBOX_CLOSE, frame,
+                                             outbox_queue_position(out, OUTBOX_CLOSE));
     frame_drop(frame);
     return pushed;
 }
@@ -238,7 +72,7 @@ static bool push_close(struct outbox *out, int code, const char *reason)
  * ring. */
 static void close_now(struct outbox *out, const char *reason)
 {
-    item_free(drop_waiting(out));
+    outbox_queue_free_item(outbox_queue_clear(out));
     bool kept = out->first || !out->ring || keep_begun_ring(out);
     bool ended = out->first && out->first->kind == OUTBOX_CLOSE;
     out->ring = NULL;
@@ -336,7 +170,7 @@ static void advance(struct outbox *out, size_t n)
         return;
     if (out->first->kind == OUTBOX_CLOSE)
         out->ring = NULL; /* RFC 6455 §5.5.1: nothing follows a Close frame */
-    pop(out);
+    outbox_queue_pop(out);
 }
 
 /* The owner must wait for the socket; wakes it unless it already does. */
@@ -424,7 +258,7 @@ void outbox_set_queue_max(struct outbox *out, size_t queue_max)
 void outbox_fini(struct outbox *out)
 {
     while (out->first)
-        pop(out);
+        outbox_queue_pop(out);
 }
 
 void outbox_attach(struct outbox *out, struct ring *ring, const struct ring_start *start,
@@ -443,12 +277,12 @@ void outbox_detach(struct outbox *out)
 {
     pthread_mutex_lock(&out->stream->lock);
     if (out->ring) {
-        struct outbox_item *farewell = drop_waiting(out);
+        struct outbox_item *farewell = outbox_queue_clear(out);
         bool kept = out->first || keep_begun_ring(out);
         out->ring = NULL;
         if (farewell) {
             farewell->at = out->position;
-            enqueue(out, farewell);
+            outbox_queue_add(out, farewell);
         }
         if (!kept)
             mark_broken(out);
@@ -460,17 +294,19 @@ static bool post_locked(struct outbox *out, enum outbox_kind kind, struct frame 
 {
     if (out->closing || out->stream->broken)
         return false;
-    if (kind != OUTBOX_MESSAGE && replace(out, kind, frame))
+    if (kind == OUTBOX_CHANGE && out->changes >= OUTBOX_CHANGES_MAX)
+        return false;
+    if (kind != OUTBOX_MESSAGE && kind != OUTBOX_CHANGE && outbox_queue_replace(out, kind, frame))
         return true;
     size_t queued = out->queued + frame->len;
     bool fits = kind != OUTBOX_MESSAGE || out->queued == 0 || queued <= out->queue_max;
-    if (fits && push(out, kind, frame, queue_position(out, kind))) {
+    if (fits && outbox_queue_push(out, kind, frame, outbox_queue_position(out, kind))) {
         out->listed |= kind == OUTBOX_PRESENCE;
         return true;
     }
     if (!fits)
         close_slow(out, queued, out->queue_max, "too slow: too many messages wait");
-    else if (kind != OUTBOX_PRESENCE) /* the room sends a later list */
+    else if (kind != OUTBOX_PRESENCE && kind != OUTBOX_CHANGE) /* the room sends a later list */
         close_now(out, "out of memory");
     return false;
 }
@@ -478,7 +314,10 @@ static bool post_locked(struct outbox *out, enum outbox_kind kind, struct frame 
 bool outbox_post(struct outbox *out, enum outbox_kind kind, struct frame *frame)
 {
     pthread_mutex_lock(&out->stream->lock);
-    bool done = post_locked(out, kind, frame) || out->closing || out->stream->broken;
+    bool done = post_locked(out, kind, frame);
+    if (done && kind == OUTBOX_PRESENCE)
+        outbox_queue_drop_changes(out);
+    done = done || out->closing || out->stream->broken;
     pthread_mutex_unlock(&out->stream->lock);
     return done;
 }
@@ -505,8 +344,9 @@ bool outbox_send_unlock(struct outbox *out, struct frame *frame, struct outbox *
 {
     if (!may_deliver(out, frame))
         flush_locked(out); /* perhaps the owner has only not been scheduled */
-    bool accepted = may_deliver(out, frame) &&
-                    push(out, OUTBOX_MESSAGE, frame, queue_position(out, OUTBOX_MESSAGE));
+    bool accepted =
+        may_deliver(out, frame) &&
+        outbox_queue_push(out, OUTBOX_MESSAGE, frame, outbox_queue_position(out, OUTBOX_MESSAGE));
     if (accepted && ack)
         post_locked(from, OUTBOX_MESSAGE, ack);
     if (ack && from != out)

@@ -27,19 +27,23 @@
 
 /* What a queued frame is. A new ping or pong replaces one of its kind that still waits. Of user
  * lists two may wait, if something was queued or broadcast after the first; a newer one replaces
- * the second, behind everything sent before it. So neither pings nor joins and leaves can make the
- * queue grow. */
+ * the second, behind everything sent before it, and the changes that wait. Of changes
+ * OUTBOX_CHANGES_MAX may wait; the next one is refused, and the room queues a list instead. So
+ * neither pings nor joins and leaves can make the queue grow. */
 enum outbox_kind {
     OUTBOX_MESSAGE,
     OUTBOX_RESPONSE, /* an HTTP response, sent first; queue_max does not apply */
     OUTBOX_COPY,     /* copied from the ring: history, or the rest of a frame */
     OUTBOX_PAGE,     /* older messages that the client asked for; queue_max does not apply. The
                       * owner queues it only when outbox_state says that none waits */
-    OUTBOX_PRESENCE,
+    OUTBOX_PRESENCE, /* a user list */
+    OUTBOX_CHANGE,   /* a change of the user list */
     OUTBOX_PING,
     OUTBOX_PONG,
     OUTBOX_CLOSE,
 };
+
+enum { OUTBOX_CHANGES_MAX = 8 }; /* changes of the user list that wait in one queue */
 
 struct outbox_item;
 
@@ -54,6 +58,7 @@ struct outbox {
     const char *history_mark; /* [s] replaces the last byte of history */
     struct outbox_item *first, *last; /* [s] */
     size_t queued;                    /* [s] bytes of OUTBOX_MESSAGE in the queue */
+    unsigned changes;                 /* [s] how many OUTBOX_CHANGE are queued */
     size_t queue_max;                 /* [I] limit of `queued`; above it the client is too slow */
     size_t offered;                   /* [s] bytes that TLS refused and must be offered again */
     bool listed;                      /* [s] a user list was queued since it joined */
@@ -86,8 +91,8 @@ void outbox_set_queue_max(struct outbox *out, size_t queue_max);
 
 /* Queues a frame (borrowed: the queue takes a reference). Does not send. An empty queue takes any
  * one frame. Closes the client with 1013 if the queue would exceed queue_max, or memory is out. If
- * memory is out for a user list, the client stays, and the room must send the list again: only then
- * returns false. */
+ * memory is out for a user list or a change of it, or too many changes wait, the client stays, and
+ * the room must send it the list later: only then returns false. */
 bool outbox_post(struct outbox *out, enum outbox_kind kind, struct frame *frame);
 
 /* Locks the stream of a client that was found by its name, and that of the sender `from` (NULL:

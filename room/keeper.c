@@ -191,9 +191,9 @@ static void wake_waiting(struct room *room)
 
 static void serve_room(struct room *room)
 {
-    while (room_fan_out(room))
-        ;
+    room_fan_out_until_idle(room);
     wake_waiting(room);
+    room_fan_out_until_idle(room);
 }
 
 /* Tells the members of a room whether it is stored. Those of the original protocol are not told. */
@@ -204,6 +204,7 @@ static void tell_state(struct room *room, bool fails)
     for (size_t i = 0; frame && i < room->count; i++)
         if (!room->members[i]->ascii)
             outbox_post(room->members[i]->out, OUTBOX_MESSAGE, frame);
+    atomic_store(&room->has_queued, true);
     pthread_mutex_unlock(&room->members_lock);
     frame_drop(frame);
     serve_room(room);
@@ -440,8 +441,7 @@ static void store_owed(void)
     }
 }
 
-/* While storing fails, rings that are held still are released as soon as there is something in
- * them. */
+/* While storing fails, a ring that is still held is released when something is in it. */
 static void *keeper_main(void *argument)
 {
     bool now;

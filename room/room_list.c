@@ -31,7 +31,7 @@ static struct room *room_new(const char *name)
     struct room *room = calloc(1, sizeof(*room));
     if (!room)
         return NULL;
-    if (!random_hex(room->epoch, EPOCH_BYTES) ||
+    if (!random_hex(room->epoch, EPOCH_BYTES) || !roster_init(&room->roster) ||
         ring_init(&room->ring, (size_t)settings->room_buffer_bytes) < 0) {
         free(room);
         return NULL;
@@ -40,6 +40,8 @@ static struct room *room_new(const char *name)
     pthread_mutex_init(&room->members_lock, NULL);
     pthread_mutex_init(&room->names_lock, NULL);
     pthread_mutex_init(&room->storage.load_lock, NULL);
+    presence_init(&room->presence);
+    room->lists.due = INT64_MAX;
     share_init(&room->share, room->ring.size / SHARE_BURST_PART);
     room->storage.wanted = keeper_store() && config_keeps_history(settings, name);
     return room;
@@ -52,7 +54,8 @@ static void room_free(struct room *room)
     pthread_mutex_destroy(&room->storage.load_lock);
     ring_fini(&room->ring);
     share_fini(&room->share);
-    frame_drop(room->presence_last);
+    presence_fini(&room->presence);
+    frame_drop(room->lists.last);
     free(room->members);
     free(room);
 }
@@ -181,6 +184,7 @@ void rooms_probe(void)
         pthread_mutex_unlock(&room->members_lock);
         ring_lock(&room->ring);
         ring_unlock(&room->ring);
+        room_fan_out_until_idle(room);
     }
     pthread_mutex_unlock(&list_lock);
 }

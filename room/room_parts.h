@@ -3,7 +3,7 @@
  * room_parts.h - shared by the files of the room; no other file includes it.
  *
  * room.c has the fan-out, joining, leaving and messages; room_list.c the list of rooms;
- * room_users.c the user list. The lock marks are those of room.h.
+ * room_names.c who is in a room by name. The lock marks are those of room.h.
  */
 #ifndef ROOM_PARTS_H
 #define ROOM_PARTS_H
@@ -17,6 +17,8 @@
 #include "delivery/ring.h"
 #include "delivery/share.h"
 #include "room.h"
+#include "room/presence.h"
+#include "room/roster.h"
 #include "store/store.h"
 
 /* A room's place in the history file (keeper.c). [k] the keeper's thread; until `stored` is set,
@@ -50,19 +52,20 @@ struct room {
                                  * escaped. Incremented before such a member can be seen */
 
     pthread_mutex_t members_lock;
-    struct member **members;           /* [2] sorted by name */
+    struct member **members;           /* [2] in no order; each knows its index */
     size_t count, cap;                 /* [2] */
-    int64_t presence_sent;             /* [2] when the last list was sent */
-    int64_t presence_paid;             /* [2] when the byte budget has paid for all lists so far */
-    struct member *list_sender;        /* [2] the member that must send the next list; NULL: none */
-    struct frame *presence_last;       /* [2] the last list sent to all; NULL: none */
-    uint64_t presence_keys;            /* [2] sum_keys at that time */
-    bool presence_mixed;               /* [2] a newcomer has been sent another list since */
+    struct presence presence;          /* [2] */
+    struct user_lists lists;           /* [2] */
+    struct member *presence_sender;    /* [2] who must send what is scheduled; NULL: nobody */
+    atomic_bool has_queued;            /* [a] members have queued frames that no round has sent;
+                                        * written under [2] */
+    atomic_uint_fast64_t fanned_out;   /* [a] the ring's position that the last round has reached;
+                                        * written under [2] */
     uint64_t fanned_out_id;            /* [2] Id of the last broadcast that a round delivered */
     atomic_int_fast64_t waiting_since; /* [a] when the oldest undelivered broadcast came; 0: none */
 
     pthread_mutex_t names_lock;
-    void *names; /* [3] a tree (search.h) of members by fold */
+    struct roster roster; /* [2] and [3] to write, one of them to read */
 
     struct ring ring;
     struct share share; /* a leaf lock of its own (share.h) */
@@ -93,16 +96,8 @@ void room_unref(struct room *room);
 /* Whether a member, or a client that is joining, reads ASCII only. */
 bool room_needs_ascii(const struct room *room);
 
-/* Must be called when the membership changes: sends the user list, or schedules it. `joined` is the
- * new member; NULL: a member has left. Returns whether the list was sent. The member list is
- * locked, here and in the next two. */
-bool user_list_changed(struct room *room, struct member *joined);
-
-/* Queues the user list for a newcomer whose join was not published yet. */
-void user_list_show(struct member *member);
-
-/* Ends a removed member's duty to send the list. `heir` takes it over; if it is NULL, the caller
- * must call user_list_changed, which finds another member. */
-void user_list_hand_on(struct room *room, struct member *member, struct member *heir);
+/* Must be called after unlocking the member list by a thread that has no read loop to return to:
+ * other threads may have left their bytes to this one. Runs rounds until none is needed. */
+void room_fan_out_until_idle(struct room *room);
 
 #endif

@@ -39,8 +39,8 @@ static void read_loop(struct session *client)
         if (found > 0 && !waits)
             continue;
         if (client->member.presence_due != INT64_MAX && net_now() >= client->member.presence_due) {
-            room_flush_user_list(&client->member);
-            client->needs_fan_out = true;
+            room_flush_presence(&client->member);
+            client->needs_fan_out |= room_needs_fan_out(client->member.room);
         }
         if (client->needs_fan_out)
             client->needs_fan_out = room_fan_out(client->member.room);

@@ -273,6 +273,17 @@ static void answer_query(struct session *client, const struct history_query *que
     history_page_fini(&page);
 }
 
+/* Whether a page is still being sent. Then the client has been sent an Error. */
+static bool page_waits(struct session *client, const struct json_object *message)
+{
+    bool waits = outbox_state(&client->conn.out).page;
+    if (waits)
+        session_say_error(client, ERROR_TOO_FAST,
+                          "the answer to your last question is still being sent: ask again later",
+                          message);
+    return waits;
+}
+
 /* Reads what GetHistory and Search have in common, and answers. */
 static void on_query(struct session *client, const struct json_object *message, const char *words,
                      uint64_t count)
@@ -282,11 +293,7 @@ static void on_query(struct session *client, const struct json_object *message, 
         !read_number(client, message, "Count", 1, HISTORY_COUNT_MAX, &count))
         return;
     struct history_query query = {.before = before, .count = (unsigned)count, .words = words};
-    if (outbox_state(&client->conn.out).page)
-        session_say_error(client, ERROR_TOO_FAST,
-                          "the answer to your last question is still being sent: ask again later",
-                          message);
-    else
+    if (!page_waits(client, message))
         answer_query(client, &query, message);
 }
 
@@ -303,6 +310,58 @@ static void on_search(struct session *client, const struct json_object *message)
     free(words);
 }
 
+/* ---- Names ---- */
+
+enum { USERS_LIMIT = 100 }; /* names of an answer to GetUsers without Limit */
+
+/* Reads a name, or the beginning of one, that may be missing; then it is empty. Returns it folded,
+ * which the caller frees with free(). NULL: the client has been sent an Error, or closed. */
+static char *read_folded(struct session *client, const struct json_object *message,
+                         const char *name)
+{
+    char text[NAME_MAX_BYTES + 1] = "", why[SESSION_TEXT_MAX];
+    const struct json_field *field = json_find(message, name);
+    if (field && !json_is_string(field)) {
+        session_say_missing(client, message, name);
+        return NULL;
+    }
+    long len = field ? json_string(field, text, sizeof(text)) : 0;
+    if (len < 0) {
+        snprintf(why, sizeof(why), "\"%s\": expected at most %d bytes, none of them U+0000", name,
+                 NAME_MAX_BYTES);
+        session_say_error(client, ERROR_MISSING_FIELD, why, message);
+        return NULL;
+    }
+    char *fold = name_fold(text, (size_t)len);
+    if (!fold)
+        connection_close(&client->conn, WS_CODE_TRY_LATER, "out of memory");
+    return fold;
+}
+
+static void answer_get_users(struct session *client, const struct room_users_query *query,
+                             const struct json_object *message)
+{
+    size_t len = 0;
+    if (page_waits(client, message))
+        return;
+    char *json = room_list_users(&client->member, query, message, &len);
+    session_say_page(client, json, len);
+}
+
+static void on_get_users(struct session *client, const struct json_object *message)
+{
+    uint64_t limit = USERS_LIMIT;
+    if (!read_number(client, message, "Limit", 1, ROOM_USERS_MAX, &limit))
+        return;
+    char *prefix = read_folded(client, message, "Prefix");
+    char *after = prefix ? read_folded(client, message, "After") : NULL;
+    const struct room_users_query query = {.prefix = prefix, .after = after, .limit = limit};
+    if (after)
+        answer_get_users(client, &query, message);
+    free(prefix);
+    free(after);
+}
+
 /* The messages of a client that has joined. */
 static const struct {
     const char *type;
@@ -310,6 +369,7 @@ static const struct {
 } handlers[] = {
     {"Broadcast", on_broadcast},      {"PrivateMessage", on_private}, {"GetKeys", on_get_keys},
     {"PublishKeys", on_publish_keys}, {"GetHistory", on_get_history}, {"Search", on_search},
+    {"GetUsers", on_get_users},
 };
 
 bool dispatch_message(struct session *client, const struct ws_event *event)

@@ -102,7 +102,9 @@ static bool enter(struct session *client, struct join_request *request,
         return false;
     }
     registry_joined(&client->entry);
-    client->joined = client->needs_fan_out = true;
+    client->joined = true;
+    outbox_flush(&client->conn.out);
+    client->needs_fan_out = room_needs_fan_out(client->member.room);
     metrics_add(METRIC_MEMBERS, 1);
     log_joined(client);
     return true;

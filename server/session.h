@@ -40,7 +40,7 @@ struct session {
                                       * has joined, and if it may not publish keys */
     bool v2;                       /* [t] speaks ragnarok.v2 */
     bool joined;                   /* [t] */
-    bool needs_fan_out;            /* [t] it has appended to the ring since the last fan-out */
+    bool needs_fan_out;            /* [t] the room needs a fan-out, by this thread */
     struct live_config *settings;  /* [t] a reference to the settings that it uses */
     struct connection_limits limits; /* [t] derived from them */
     struct room_payer payer;         /* [t] source of its broadcasts; payer.source NULL: no limit */

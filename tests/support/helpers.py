@@ -225,16 +225,50 @@ def run(*arguments, folder, patience=PATIENCE):
 # ---- A client of the chatroom --------------------------------------------------------------------
 
 
+PRESENCE = ("OnlineUsers", "Presence")  # these may come between any two others
+
+
+class UserList:
+    """Who is online, as a client knows it from OnlineUsers and Presence. `names` is sorted by code
+    point; None: not known, because the room is too large for a list."""
+
+    def __init__(self):
+        self.names, self.version, self.count = None, None, None
+
+    def read(self, message):
+        """Takes in one of both, and checks it."""
+        version = message.get("Version")
+        names = message.get("Users")
+        if message["msgType"] == "Presence":
+            assert message["Since"] <= self.version, (message, self.version)
+            if version <= self.version:
+                return
+            names = self.changed(message)
+        self.version, self.names = version, None if names is None else sorted(names)
+        self.count = message.get("Count", len(names or ()))
+        assert names is None or len(names) == self.count, (message, names)
+
+    def changed(self, message):
+        if self.names is None or not {"Joined", "Left"} & message.keys():
+            return None
+        stay = set(self.names) - set(message.get("Left", ()))
+        return stay | set(message.get("Joined", ()))
+
+
 class Peer:
-    """One connection through websockets. `users` is the latest OnlineUsers that was read."""
+    """One connection through websockets. `users` are the names of `list`, as far as it was read."""
 
     opened = []
 
     def __init__(self, server, connection):
         self.server, self.socket = server, connection
-        self.users = None
+        self.list = UserList()
         self.joined, self.history = None, []
         Peer.opened.append(self)
+
+    @property
+    def users(self):
+        return self.list.names
 
     @classmethod
     async def open(cls, server, path="/", protocols=(V2,), url=None, **options):
@@ -270,15 +304,15 @@ class Peer:
     async def next(self):
         """The next message of any type."""
         message = strict_loads(await self.text())
-        if message.get("msgType") == "OnlineUsers":
-            self.users = message["Users"]
+        if message.get("msgType") in PRESENCE:
+            self.list.read(message)
         return message
 
     async def message(self):
-        """The next message except OnlineUsers, which may come between any two others."""
+        """The next message except those of PRESENCE."""
         while True:
             message = await self.next()
-            if message.get("msgType") != "OnlineUsers":
+            if message.get("msgType") not in PRESENCE:
                 return message
 
     async def messages(self, count):
@@ -300,7 +334,7 @@ class Peer:
         """Waits until exactly these are the users, sorted by code point."""
         while self.users != sorted(names):
             message = await self.next()
-            assert message["msgType"] == "OnlineUsers", message
+            assert message["msgType"] in PRESENCE, message
 
     async def nothing_more(self):
         """Checks that nothing else was queued: its own broadcast is the next message."""
@@ -554,14 +588,14 @@ class Raw:
         return first & 0x0F, self.read(length)
 
     def message(self):
-        """The next message except OnlineUsers; ignores pings without an answer."""
+        """The next message except those of PRESENCE; ignores pings without an answer."""
         while True:
             opcode, payload = self.next_frame()
             if opcode in (PING, PONG):
                 continue
             assert opcode == TEXT, (opcode, payload)
             message = strict_loads(payload.decode())
-            if message.get("msgType") != "OnlineUsers":
+            if message.get("msgType") not in PRESENCE:
                 return message
 
     def close_code(self):
@@ -618,8 +652,8 @@ class Canary:
     def hear(self, opcode, payload):
         if opcode == PING:
             self.raw.send(frame(PONG, payload))
-        elif opcode == TEXT and b'"OnlineUsers"' not in payload:
-            self.heard.put(json.loads(payload).get("text"))
+        elif opcode == TEXT and (message := json.loads(payload)).get("msgType") not in PRESENCE:
+            self.heard.put(message.get("text"))
 
     def say(self, text):
         self.teller.send(json.dumps({"msgType": "Broadcast", "text": text}).encode())

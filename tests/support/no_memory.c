@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 static _Thread_local int left = -1;
-static _Thread_local bool failed;
+static _Thread_local bool failed, all;
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -21,7 +21,13 @@ char *__wrap_strdup(const char *text);
 void no_memory_after(int count)
 {
     left = count;
-    failed = false;
+    failed = all = false;
+}
+
+void no_memory_from(int count)
+{
+    no_memory_after(count);
+    all = true;
 }
 
 bool no_memory_end(void)
@@ -35,6 +41,8 @@ static bool fails(void)
     if (left < 0 || left-- > 0)
         return false;
     failed = true;
+    if (all)
+        left = 0;
     return true;
 }
 

@@ -14,6 +14,9 @@
  * negative number all succeed. */
 void no_memory_after(int count);
 
+/* Lets `count` more succeed, and all after them fail. */
+void no_memory_from(int count);
+
 /* Ends that. Returns whether an allocation has failed since. */
 bool no_memory_end(void);
 

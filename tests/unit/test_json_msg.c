@@ -260,12 +260,63 @@ static char *make_online_users(size_t *len)
 {
     static const char *const quoted[] = {"\"ana\"", "\"b\\\"ob\"", "\"\xC3\xA9\""};
 
-    return json_online_users(quoted, 3, len);
+    const struct json_names users = {quoted, 3};
+
+    return json_online_users(&users, len);
 }
 
 static char *make_nobody_online(size_t *len)
 {
-    return json_online_users(NULL, 0, len);
+    const struct json_names nobody = {NULL, 0};
+
+    return json_online_users(&nobody, len);
+}
+
+static const char *const two[] = {"\"ana\"", "\"b\\\"ob\""};
+
+static char *make_user_list(size_t *len)
+{
+    const struct json_names users = {two, 2};
+
+    return json_user_list(9007199254740991, 2, &users, len);
+}
+
+static char *make_counted_list(size_t *len)
+{
+    return json_user_list(7, 2001, NULL, len);
+}
+
+static char *make_presence(size_t *len)
+{
+    const struct json_presence presence = {
+        .version = 9, .since = 7, .count = 3, .joined = {two, 2}, .left = {two, 1}};
+
+    return json_presence(&presence, len);
+}
+
+static char *make_counted_presence(size_t *len)
+{
+    const struct json_presence presence = {.version = 9, .since = 7, .count = 3};
+
+    return json_presence(&presence, len);
+}
+
+static char *make_users(size_t *len)
+{
+    const struct json_names users = {two, 2};
+    struct parsed parsed;
+
+    parse_good(&parsed, "{\"Ref\":[1.50]}");
+    char *text = json_users(&users, 5, true, &parsed.object, len);
+    drop(&parsed);
+    return text;
+}
+
+static char *make_no_users(size_t *len)
+{
+    const struct json_names nobody = {NULL, 0};
+
+    return json_users(&nobody, 5, false, NULL, len);
 }
 
 static char *make_history(size_t *len)
@@ -337,6 +388,15 @@ static const struct maker {
     {make_online_users, "{\"msgType\":\"OnlineUsers\","
                         "\"Users\":[\"ana\",\"b\\\"ob\",\"\xC3\xA9\"]}"},
     {make_nobody_online, "{\"msgType\":\"OnlineUsers\",\"Users\":[]}"},
+    {make_user_list, "{\"msgType\":\"OnlineUsers\",\"Version\":9007199254740991,\"Count\":2,"
+                     "\"Users\":[\"ana\",\"b\\\"ob\"]}"},
+    {make_counted_list, "{\"msgType\":\"OnlineUsers\",\"Version\":7,\"Count\":2001}"},
+    {make_presence, "{\"msgType\":\"Presence\",\"Version\":9,\"Since\":7,\"Count\":3,"
+                    "\"Joined\":[\"ana\",\"b\\\"ob\"],\"Left\":[\"ana\"]}"},
+    {make_counted_presence, "{\"msgType\":\"Presence\",\"Version\":9,\"Since\":7,\"Count\":3}"},
+    {make_users, "{\"msgType\":\"Users\",\"Count\":5,\"Users\":[\"ana\",\"b\\\"ob\"],"
+                 "\"More\":true,\"Ref\":[1.50]}"},
+    {make_no_users, "{\"msgType\":\"Users\",\"Count\":5,\"Users\":[],\"More\":false}"},
     {make_history,
      "{\"msgType\":\"History\",\"Ref\":[1.50],\"Epoch\":\"e1\",\"Messages\":[{\"Id\":1},"
      "{\"Id\":2}],\"From\":9007199254740991,\"More\":true}"},

@@ -295,8 +295,7 @@ def test_pauses_between_long_messages_are_not_too_fast(serve):
         for _ in range(3):
             long = {"msgType": "Broadcast", "text": "x" * 85000}
             ana.send_text(json.dumps(long))
-            while (message := ana.message())["msgType"] == "OnlineUsers":
-                pass
+            message = ana.message()
             assert message["msgType"] == "Broadcast", message
             time.sleep(3)  # a pause
 
@@ -328,8 +327,7 @@ def test_a_longer_message_closes_no_member_from_before(serve):
             private = {"msgType": "PrivateMessage", "TgtUser": "bob", "text": "x" * 30000}
             for number in range(2):
                 ana.send_text(json.dumps({**private, "Ref": number}))
-                while (message := ana.message())["msgType"] == "OnlineUsers":
-                    pass
+                message = ana.message()
                 assert (message["msgType"], message["Ref"]) == ("Delivered", number)
 
 

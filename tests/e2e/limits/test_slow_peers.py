@@ -31,6 +31,7 @@ from helpers import (
     PATIENCE,
     PING,
     PONG,
+    PRESENCE,
     SCALE,
     SETTLED,
     TEXT,
@@ -239,8 +240,8 @@ async def lists_until(watcher, names):
     lists = []
     while not lists or lists[-1] != sorted(names):
         message = await watcher.next()
-        assert message["msgType"] == "OnlineUsers", message
-        lists.append(message["Users"])
+        assert message["msgType"] in PRESENCE, message
+        lists.append(watcher.users)
     return lists
 
 

@@ -18,10 +18,12 @@ from helpers import (
     PASSWORD,
     PATIENCE,
     PING,
+    PRESENCE,
     TEXT,
     UPGRADE,
     V2,
     Raw,
+    UserList,
     frame,
     join,
     request,
@@ -198,7 +200,7 @@ async def compete(server, path, count):
     winner = lines[[answer["msgType"] for answer in answers].index("Joined")]
     winner.say({"msgType": "Broadcast", "text": "it is me"})
     assert (await winner.message())["text"] == "it is me"
-    assert winner.users == [answer["Name"] for answer in answers if answer["msgType"] == "Joined"]
+    assert winner.list.names == [answer["Name"] for answer in answers if answer["msgType"] == "Joined"]
     for line in lines:
         line.cut()
 
@@ -210,7 +212,7 @@ class Line:
     """A client on asyncio streams, cheap enough for thousands per process."""
 
     def __init__(self, reader, writer):
-        self.reader, self.writer, self.users = reader, writer, None
+        self.reader, self.writer, self.list = reader, writer, UserList()
 
     @classmethod
     async def open(cls, server, path="/"):
@@ -248,12 +250,12 @@ class Line:
                 continue
             assert opcode == TEXT, (opcode, payload)
             message = json.loads(payload)
-            if message.get("msgType") != "OnlineUsers":
+            if message.get("msgType") not in PRESENCE:
                 return message
-            self.users = message["Users"]
+            self.list.read(message)
 
     async def message(self, patience=None):
-        """The next message except OnlineUsers. With `patience`, None if none arrives; then the
+        """The next message except those of PRESENCE. With `patience`, None if none arrives; then the
         connection can only be closed."""
         try:
             return await asyncio.wait_for(self.next_message(), patience or PATIENCE)

@@ -57,7 +57,7 @@ def test_dialogue_with_node(serve, tls):
         ("ana", alone),
         ("bob", hello),
         ("bob", joined),
-        ("bob", both),
+        ("bob", {**both, "Version": 2, "Count": 2}),
         ("ana", both),
         ("ana", {**love, "Id": 1}),
         ("bob", {**love, "Id": 1}),

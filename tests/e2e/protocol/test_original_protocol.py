@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from helpers import BINARY, PASSWORD, PING, TEXT, Peer, Raw, frame, join, join_original, scenario
+from helpers import BINARY, PASSWORD, PING, PRESENCE, TEXT, Peer, Raw, frame, join, join_original, scenario
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ async def test_nothing_is_escaped_where_no_original_is(server):
     async def echo():
         await bob.send("Broadcast", text=LETTERS)
         frame = await bob.text()
-        while "OnlineUsers" in frame:
+        while json.loads(frame)["msgType"] in PRESENCE:
             frame = await bob.text()
         return LETTERS in frame, json.loads(frame)["text"]
 

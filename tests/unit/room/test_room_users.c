@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_room_users.c - the list of who is online: who gets it, when, and what is left out.
+ * test_room_users.c - the list of who is online, as members of the short way get it: who gets it,
+ * when, and what is left out.
  *
- * Time is that of the room itself: a test moves what the room remembers (presence_sent,
- * presence_paid) instead of waiting.
+ * Time is that of the room itself: a test moves what the room remembers (lists.sent, lists.paid)
+ * instead of waiting.
  */
 #include "room/room_parts.h"
 
@@ -21,12 +22,31 @@ enum {
 /* Has the budget of a room pay nothing for `ms` from now on. */
 static void spend_budget(struct room *room, int64_t ms)
 {
-    room->presence_paid = net_now() + BURST_MS + ms;
+    room->lists.paid = net_now() + BURST_MS + ms;
+}
+
+static struct join_request short_request(const char *name)
+{
+    struct join_request request = room_test_request("users", name);
+    request.v2 = false;
+    return request;
 }
 
 static struct room_member *join(const char *name)
 {
-    return room_member_join("users", name);
+    struct room_member *person = room_member_new();
+    struct join_request request = short_request(name);
+    const char *why;
+    assert_int_equal(room_member_ask(person, &request, &why), ERROR_NONE);
+    return person;
+}
+
+/* Has the sender send the list now. */
+static void send_now(struct room *room)
+{
+    room->lists.due = net_now();
+    if (room->presence_sender)
+        room_flush_presence(room->presence_sender);
 }
 
 static void leave_all(struct room_member **people, int count)
@@ -47,7 +67,7 @@ static void test_each_change_is_told_at_once(void **state)
     room_member_free(bob);
     assert_string_equal(room_member_hear(ana),
                         "{\"msgType\":\"OnlineUsers\",\"Users\":[\"Ana\"]}\n");
-    assert_null(ana->member.room->list_sender);
+    assert_null(ana->member.room->presence_sender);
     room_member_free(ana);
 }
 
@@ -59,26 +79,25 @@ static void test_while_the_budget_is_spent_a_list_is_owed(void **state)
     struct room *room = ana->member.room;
     room_member_hear(ana);
     spend_budget(room, LONG_MS);
-    int64_t due = room->presence_paid - BURST_MS;
+    int64_t due = room->lists.paid - BURST_MS;
     struct room_member *bob = join("Bob"), *cat = join("Cat");
     assert_string_equal(room_member_hear(ana), "");
     check_text(room_member_hear(bob), "[\"Ana\",\"Bob\"]");
     check_text(room_member_hear(cat), "[\"Ana\",\"Bob\",\"Cat\"]");
-    assert_ptr_equal(room->list_sender, &bob->member);
+    assert_ptr_equal(room->presence_sender, &bob->member);
     assert_int_equal(bob->member.presence_due, due);
     assert_int_equal(ana->member.presence_due, INT64_MAX);
     assert_int_equal(cat->member.presence_due, INT64_MAX);
 
-    room_flush_user_list(&bob->member); /* too early */
-    room_flush_user_list(&ana->member); /* it is not the list sender */
+    room_flush_presence(&bob->member); /* too early */
+    room_flush_presence(&ana->member); /* it is not the list sender */
     assert_string_equal(room_member_hear(ana), "");
-    bob->member.presence_due = net_now();
-    room_flush_user_list(&bob->member);
+    send_now(room);
     check_text(room_member_hear(ana), "[\"Ana\",\"Bob\",\"Cat\"]");
     check_text(room_member_hear(bob), "[\"Ana\",\"Bob\",\"Cat\"]");
     check_text(room_member_hear(cat),
                "[\"Ana\",\"Bob\",\"Cat\"]"); /* others have come since its own */
-    assert_null(room->list_sender);
+    assert_null(room->presence_sender);
     assert_int_equal(bob->member.presence_due, INT64_MAX);
     check_room_locks(room);
     room_member_free(ana);
@@ -92,13 +111,13 @@ static void test_another_member_becomes_list_sender(void **state)
     struct room_member *ana = join("Ana"), *bob = join("Bob");
     struct room *room = ana->member.room;
     spend_budget(room, LONG_MS);
-    int64_t due = room->presence_paid - BURST_MS;
+    int64_t due = room->lists.paid - BURST_MS;
     struct room_member *cat = join("Cat");
-    assert_ptr_equal(room->list_sender, &cat->member);
+    assert_ptr_equal(room->presence_sender, &cat->member);
     room_member_leave(bob); /* it is not the list sender */
-    assert_ptr_equal(room->list_sender, &cat->member);
+    assert_ptr_equal(room->presence_sender, &cat->member);
     room_member_leave(cat);
-    assert_ptr_equal(room->list_sender, &ana->member);
+    assert_ptr_equal(room->presence_sender, &ana->member);
     assert_int_equal(ana->member.presence_due, due);
     int64_t until = net_now() + 1000;
     net_wait(-1, 0, until); /* its thread is woken to wait for another time */
@@ -117,16 +136,16 @@ static void test_the_heir_becomes_list_sender(void **state)
     struct e2e_keys keys = {.expires = 1};
     struct room_member *ana = join("Ana"), *bob = room_member_new(), *heir = room_member_new();
     struct room *room = ana->member.room;
-    struct join_request request = room_test_request("users", "Bob");
+    struct join_request request = short_request("Bob");
     request.keys = &keys;
     spend_budget(room, LONG_MS);
     assert_int_equal(room_member_ask(bob, &request, &why), ERROR_NONE);
-    assert_ptr_equal(room->list_sender, &bob->member);
+    assert_ptr_equal(room->presence_sender, &bob->member);
     assert_int_equal(room_member_ask(heir, &request, &why), ERROR_NONE);
-    assert_ptr_equal(room->list_sender, &heir->member);
+    assert_ptr_equal(room->presence_sender, &heir->member);
     assert_int_equal(bob->member.presence_due, INT64_MAX);
     room_member_free(bob);
-    assert_ptr_equal(room->list_sender, &heir->member);
+    assert_ptr_equal(room->presence_sender, &heir->member);
     room_member_free(ana);
     room_member_free(heir);
 }
@@ -142,15 +161,14 @@ static void test_a_list_that_all_have_is_not_sent_again(void **state)
     room_member_leave(bob);
     struct room_member *again = join("Bob");
     check_text(room_member_hear(again), "[\"Ana\",\"Bob\"]");
-    assert_ptr_equal(room->list_sender, &ana->member);
-    int64_t sent = room->presence_sent, paid = room->presence_paid;
-    ana->member.presence_due = 0;
-    room_flush_user_list(&ana->member);
+    assert_ptr_equal(room->presence_sender, &ana->member);
+    int64_t sent = room->lists.sent, paid = room->lists.paid;
+    send_now(room);
     assert_string_equal(room_member_hear(ana), "");
     assert_string_equal(room_member_hear(again), "");
-    assert_null(room->list_sender);
-    assert_int_equal(room->presence_sent, sent);
-    assert_int_equal(room->presence_paid, paid);
+    assert_null(room->presence_sender);
+    assert_int_equal(room->lists.sent, sent);
+    assert_int_equal(room->lists.paid, paid);
     room_member_free(again);
     room_member_free(bob);
     room_member_free(ana);
@@ -172,12 +190,10 @@ static void test_a_list_is_sent_again_to_one_that_saw_another(void **state)
     room_member_leave(again);
     struct room_member *last = join("Bob");
     room_member_leave(cat);
-    struct room_member *sender = room->list_sender == &ana->member ? ana : last;
-    sender->member.presence_due = 0;
     room_member_hear(ana);
-    room_flush_user_list(&sender->member);
+    send_now(room);
     check_text(room_member_hear(ana), "[\"Ana\",\"Bob\"]");
-    assert_false(room->presence_mixed);
+    assert_false(room->lists.mixed);
     struct room_member *people[] = {ana, bob, cat, again, last};
     leave_all(people, 5);
 }
@@ -190,7 +206,7 @@ static void test_other_keys_are_another_list(void **state)
     struct e2e_keys keys = {.expires = 1, .session = {1}}, newer = {.expires = 1, .session = {2}};
     struct room_member *ana = join("Ana"), *bob = room_member_new(), *again = room_member_new();
     struct room *room = ana->member.room;
-    struct join_request request = room_test_request("users", "Bob");
+    struct join_request request = short_request("Bob");
     request.keys = &keys;
     assert_int_equal(room_member_ask(bob, &request, &why), ERROR_NONE);
     room_member_hear(ana);
@@ -203,8 +219,7 @@ static void test_other_keys_are_another_list(void **state)
     request.keys = &newer;
     assert_int_equal(room_member_ask(bob, &request, &why), ERROR_NONE);
     assert_string_equal(room_member_hear(ana), "");
-    ana->member.presence_due = 0;
-    room_flush_user_list(&ana->member);
+    send_now(room);
     check_text(room_member_hear(ana), "[\"Ana\",\"Bob\"]");
     room_member_free(again);
     room_member_free(bob);
@@ -223,20 +238,20 @@ static void test_the_budget_pays_for_bytes(void **state)
         people[i] = join(name);
     }
     struct room *room = people[0]->member.room;
-    room->presence_paid = 0;
-    room->presence_sent = 0;
+    room->lists.paid = 0;
+    room->lists.sent = 0;
     int64_t before = net_now();
     room_member_leave(people[COUNT - 1]);
     int64_t after = net_now();
-    int64_t cost = (int64_t)(room->presence_last->len * (COUNT - 1)) / BYTES_PER_MS;
+    int64_t cost = (int64_t)(room->lists.last->len * (COUNT - 1)) / BYTES_PER_MS;
     assert_true(cost > 50);
-    assert_in_range(room->presence_sent, before, after);
-    assert_in_range(room->presence_paid, before + cost, after + cost);
-    int64_t paid = room->presence_paid; /* ahead of now, and still within the burst */
+    assert_in_range(room->lists.sent, before, after);
+    assert_in_range(room->lists.paid, before + cost, after + cost);
+    int64_t paid = room->lists.paid; /* ahead of now, and still within the burst */
     room_member_leave(people[COUNT - 2]);
-    assert_int_equal(room->presence_paid,
-                     paid + (int64_t)(room->presence_last->len * (COUNT - 2)) / BYTES_PER_MS);
-    assert_null(room->list_sender);
+    assert_int_equal(room->lists.paid,
+                     paid + (int64_t)(room->lists.last->len * (COUNT - 2)) / BYTES_PER_MS);
+    assert_null(room->presence_sender);
     leave_all(people, COUNT);
 }
 
@@ -248,11 +263,11 @@ static void test_the_burst_has_an_end(void **state)
     struct room *room = ana->member.room;
     spend_budget(room, -1);
     struct room_member *bob = join("Bob");
-    assert_null(room->list_sender);
+    assert_null(room->presence_sender);
     spend_budget(room, 60000);
     struct room_member *cat = join("Cat");
-    assert_ptr_equal(room->list_sender, &cat->member);
-    assert_int_equal(cat->member.presence_due, room->presence_paid - BURST_MS);
+    assert_ptr_equal(room->presence_sender, &cat->member);
+    assert_int_equal(cat->member.presence_due, room->lists.paid - BURST_MS);
     struct room_member *people[] = {ana, bob, cat};
     leave_all(people, 3);
 }
@@ -268,24 +283,22 @@ static void test_in_a_large_room_changes_wait(void **state)
         people[i] = join(name);
     }
     struct room *room = people[0]->member.room;
-    assert_null(room->list_sender);
-    room->presence_paid = 0;
-    room->presence_sent = net_now() + LONG_MS; /* as if just now, whatever the clock says */
+    assert_null(room->presence_sender);
+    room->lists.paid = 0;
+    room->lists.sent = net_now() + LONG_MS; /* as if just now, whatever the clock says */
     room_member_hear(people[0]);
     people[SMALL] = join("late");
-    assert_ptr_equal(room->list_sender, &people[SMALL]->member);
-    assert_int_equal(people[SMALL]->member.presence_due,
-                     room->presence_sent + (SMALL + 1) / PER_MS);
+    assert_ptr_equal(room->presence_sender, &people[SMALL]->member);
+    assert_int_equal(people[SMALL]->member.presence_due, room->lists.sent + (SMALL + 1) / PER_MS);
     room_member_leave(people[SMALL]);
     room_member_free(people[SMALL]);
 
-    room->presence_sent = net_now(); /* without a pause: of SMALL members */
-    people[0]->member.presence_due = 0;
-    room_flush_user_list(&people[0]->member);
+    room->lists.sent = net_now(); /* without a pause: of SMALL members */
+    send_now(room);
     room_member_leave(people[1]);
     people[SMALL] = join("later");
     assert_int_equal(room->count, SMALL);
-    assert_null(room->list_sender);
+    assert_null(room->presence_sender);
     leave_all(people, SMALL + 1);
 }
 
@@ -294,8 +307,7 @@ static void test_lists_are_escaped_for_one_that_reads_ascii_only(void **state)
     (void)state;
     const char *why;
     struct room_member *ana = join("Ana"), *old = room_member_new();
-    struct join_request request = room_test_request("users", "J\u00fcrg");
-    request.v2 = false;
+    struct join_request request = short_request("J\u00fcrg");
     assert_int_equal(room_member_ask(old, &request, &why), ERROR_NONE);
     check_text(room_member_hear(ana), "[\"Ana\",\"J\\u00fcrg\"]");
     room_member_free(old);
@@ -309,7 +321,7 @@ static void test_a_list_without_memory_is_sent_later(void **state)
     const char *why;
     struct room_member *ana = join("Ana"), *bob = room_member_new();
     struct room *room = ana->member.room;
-    struct join_request request = room_test_request("users", "Bob");
+    struct join_request request = short_request("Bob");
     room_member_hear(ana);
     int64_t before = net_now();
     for (int fails = 4;; fails++) { /* what comes before it is the steps' own */
@@ -317,28 +329,27 @@ static void test_a_list_without_memory_is_sent_later(void **state)
         enum protocol_error code = room_member_steps(bob, &request, &why);
         bool failed = no_memory_end();
         bob->joined = !code;
-        if (!code && failed && room->list_sender)
+        if (!code && failed && room->presence_sender)
             break;
         assert_true(failed);
         room_member_free(bob);
         bob = room_member_new();
         room_member_hear(ana);
     }
-    assert_ptr_equal(room->list_sender, &bob->member);
+    assert_ptr_equal(room->presence_sender, &bob->member);
     assert_in_range(bob->member.presence_due, before + 100, net_now() + 100);
-    assert_true(room->presence_mixed);
+    assert_true(room->lists.mixed);
     int64_t due = net_now() - 1;
-    bob->member.presence_due = due;
+    room->lists.due = due;
     no_memory_after(0);
-    room_flush_user_list(&bob->member);
+    room_flush_presence(&bob->member);
     assert_true(no_memory_end());
     assert_in_range(bob->member.presence_due, due + 100, net_now() + 100);
-    assert_ptr_equal(room->list_sender, &bob->member);
-    bob->member.presence_due = net_now();
-    room_flush_user_list(&bob->member);
+    assert_ptr_equal(room->presence_sender, &bob->member);
+    send_now(room);
     check_text(room_member_hear(ana), "[\"Ana\",\"Bob\"]");
-    assert_null(room->list_sender);
-    assert_false(room->presence_mixed);
+    assert_null(room->presence_sender);
+    assert_false(room->lists.mixed);
     check_room_locks(room);
     room_member_free(bob);
     room_member_free(ana);
@@ -350,7 +361,7 @@ static void test_a_newcomer_without_a_list_is_closed(void **state)
     (void)state;
     const char *why;
     struct room_member *ana = join("Ana");
-    struct join_request request = room_test_request("users", "Bob");
+    struct join_request request = short_request("Bob");
     room_member_hear(ana);
     spend_budget(ana->member.room, LONG_MS);
     int closed = 0;
@@ -386,17 +397,15 @@ static void test_a_list_that_one_did_not_get_is_sent_again(void **state)
         struct room_member *eve = join("Eve");
         for (int i = 0; i < 3; i++)
             room_member_hear(people[i]);
-        eve->member.presence_due = net_now();
         no_memory_after(fails);
-        room_flush_user_list(&eve->member);
+        send_now(room);
         failed = no_memory_end();
-        assert_true((room->list_sender == &eve->member) == failed);
+        assert_true((room->presence_sender == &eve->member) == failed);
         owed += failed;
-        eve->member.presence_due = 0;
-        room_flush_user_list(&eve->member);
+        send_now(room);
         for (int i = 0; i < 3; i++)
             check_text(room_member_hear(people[i]), "[\"Ana\",\"Bob\",\"Cat\",\"Eve\"]");
-        room->presence_paid = 0;
+        room->lists.paid = 0;
         room_member_free(eve);
     }
     assert_true(owed >= 2 + 4); /* the names, the frame, and the place in each queue */
