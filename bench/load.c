@@ -206,6 +206,8 @@ static void act_talk(struct load_run *run)
     run->start = run->now = run->last = report_clock(CLOCK_MONOTONIC);
     run->stop = run->start + run->options.seconds * NANO;
     set_timer(run);
+    for (unsigned i = run->steady + run->places; i < all_members(run) && !run->failed; i++)
+        member_begin(run, &run->members[i]);
     talk_start(run);
     run_until(run, all_arrived, "all has arrived");
 }
@@ -223,8 +225,8 @@ static void act_calm(struct load_run *run)
         if (is_healthy(run, &run->members[i]))
             check_list(run, &run->members[i]);
     }
-    for (unsigned i = 0; i < run->places; i++)
-        part(run, &run->members[run->steady + i]);
+    for (unsigned i = run->steady; i < all_members(run); i++)
+        part(run, &run->members[i]);
     run_until(run, all_calm, "the list is that of the healthy members");
     run->resumed = true;
     for (unsigned i = run->healthy; i < run->steady; i++)
@@ -304,8 +306,12 @@ static void dress(const struct load_run *run, struct load_member *m, unsigned in
             : snprintf(m->head, sizeof(m->head),
                        BROADCAST_HEAD ",\"SrcUser\":\"%s\",\"TgtUser\":\"\",\"text\":\"", m->name);
     m->head_len = (size_t)len;
-    if (index < run->steady)
-        m->due = run->due + (size_t)index * (size_t)run->options.senders;
+    if (is_flapper(run, m))
+        snprintf(m->name, sizeof(m->name), "flap%u", index - run->steady - run->places);
+    if (index >= run->steady)
+        return;
+    m->set = run->sets + (size_t)index * set_words(run);
+    m->due = run->due + (size_t)index * (size_t)run->options.senders;
 }
 
 /* Returns 0, or -1 and a fault. run_close must be called in both cases. */
@@ -319,20 +325,22 @@ static int run_open(struct load_run *run)
     run->random = (uint32_t)report_clock(CLOCK_MONOTONIC) | 1;
     run->epoll = epoll_create1(EPOLL_CLOEXEC);
     run->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    run->members = calloc(run->steady + run->places, sizeof(*run->members));
+    run->flappers = (unsigned)o->flap;
+    run->members = calloc(all_members(run), sizeof(*run->members));
+    run->sets = calloc(run->steady, set_words(run) * sizeof(*run->sets));
     run->due = calloc(run->steady, (size_t)(o->senders ? o->senders : 1) * sizeof(*run->due));
     run->message = malloc(HEAD_MAX + size + 2);
     run->padding = malloc(size);
     run->tls = o->tls ? tls_context_client() : NULL;
-    if (run->epoll < 0 || run->timer < 0 || !run->members || !run->due || !run->message ||
-        !run->padding || (o->tls && !run->tls)) {
+    if (run->epoll < 0 || run->timer < 0 || !run->members || !run->sets || !run->due ||
+        !run->message || !run->padding || (o->tls && !run->tls)) {
         report_fault(run, "cannot start: %s", strerror(errno));
         return -1;
     }
     for (size_t i = 0; i < size; i++)
         run->padding[i] = (char)('a' + i % 23); /* a shifted text does not match */
     run->padding[5] = run->padding[14] = run->padding[31] = '.';
-    for (unsigned i = 0; i < run->steady + run->places; i++)
+    for (unsigned i = 0; i < all_members(run); i++)
         dress(run, &run->members[i], i);
     ws_accept_key(SWITCH_KEY, run->accept);
     return 0;
@@ -340,7 +348,7 @@ static int run_open(struct load_run *run)
 
 static void run_close(struct load_run *run)
 {
-    for (unsigned i = 0; run->members && i < run->steady + run->places; i++) {
+    for (unsigned i = 0; run->members && i < all_members(run); i++) {
         if (run->members[i].state != GONE)
             member_drop(run, &run->members[i]);
         free(run->members[i].out);
@@ -350,7 +358,8 @@ static void run_close(struct load_run *run)
     close(run->epoll);
     free(run->padding);
     free(run->message);
-    free(run->list);
+    users_free(run);
+    free(run->sets);
     free(run->inbox.bytes);
     free(run->due);
     free(run->members);

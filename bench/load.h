@@ -29,7 +29,8 @@
 #define NANO           INT64_C(1000000000)
 #define BROADCAST_HEAD "{\"msgType\":\"Broadcast\""
 #define PRIVATE_HEAD   "{\"msgType\":\"PrivateMessage\""
-#define USERS_HEAD     "{\"msgType\":\"OnlineUsers\",\"Users\":["
+#define USERS_HEAD     "{\"msgType\":\"OnlineUsers\""
+#define PRESENCE_HEAD  "{\"msgType\":\"Presence\""
 #define SWITCH_KEY     "dGhlIHNhbXBsZSBub25jZQ==" /* RFC 6455 §1.3; it need not be secret */
 
 enum {
@@ -48,7 +49,7 @@ struct load_options {
     const char *host, *path, *password;
     long port, tls, v2, at_once, members;
     long senders, window, rate, messages, seconds, size, private, idle;
-    long stall, churn, key_update, visits;
+    long stall, churn, flap, key_update, visits;
     long pid, timeout, json;
 };
 
@@ -62,11 +63,29 @@ enum state {
     LEAVING, /* sent Close, reads to the end */
 };
 
-/* Content of an OnlineUsers. */
+/* Who is online, as a member was told. */
 struct presence {
-    unsigned users;   /* names in it */
-    unsigned members; /* steady members among them */
+    unsigned users;   /* how many */
+    unsigned members; /* steady members among the names */
     unsigned healthy; /* members among them that do not stall */
+    bool named;       /* it was told names, not only how many */
+};
+
+/* Names of a message. */
+struct name_list {
+    bool there;        /* the message has this field */
+    size_t count;      /* its names */
+    size_t steady;     /* those of steady members among them */
+    unsigned *numbers; /* their numbers; room for all of them */
+};
+
+/* The latest OnlineUsers or Presence that was parsed. */
+struct news {
+    char *text;
+    size_t len;
+    bool is_list;
+    uint64_t version, since, count;
+    struct name_list joined, left; /* joined: also the names of a list */
     const char *wrong;
 };
 
@@ -90,8 +109,10 @@ struct load_member {
     uint64_t missing; /* skipped numbers */
     uint64_t last_id; /* Id of the last broadcast; 0: none yet */
     uint64_t hash;    /* hash of the received messages, in order */
+    uint64_t *set;    /* steady: bits of the steady members that it was told of */
+    uint64_t version; /* of its list */
     struct presence latest;
-    bool whole; /* `latest` names exactly the expected members */
+    bool whole; /* `latest` is exactly the expected members */
 };
 
 struct stamp {
@@ -134,13 +155,14 @@ struct load_run {
     struct load_options options;
     struct tls_context *tls;
     int epoll, timer;
-    struct load_member *members; /* the steady ones, then those that come and go */
+    struct load_member *members; /* the steady ones, those that come and go, and the flappers */
     unsigned steady, healthy;    /* numbers of steady members, and of those that do not stall */
     unsigned places;             /* number of members that come and go */
     uint32_t *due;
-    char *message, *padding, *list; /* list: the latest OnlineUsers, parsed into `presence` */
-    size_t list_len;
-    struct presence presence;
+    unsigned flappers; /* number of members that leave as soon as they are in */
+    uint64_t *sets;
+    char *message, *padding;
+    struct news news;
     char accept[WS_ACCEPT_MAX];
     uint32_t random;
     struct inbox inbox;
@@ -151,7 +173,8 @@ struct load_run {
     unsigned begun;                           /* members whose connection was begun */
     unsigned open, entering;                  /* connections; those not joined yet */
     unsigned whole, stalled_closed;
-    uint64_t churned, came, went, visits;
+    uint64_t churned, came, went, visits, flaps;
+    uint64_t join_users_bytes, users_bytes; /* of messages about who is online to steady members */
     uint64_t sent, deliveries, lost, doubled, swapped, id_breaks, key_updates, errors;
     uint64_t histogram[HISTOGRAM_SIZE];
     int64_t slowest;
@@ -162,6 +185,23 @@ struct load_run {
 static inline bool is_steady(const struct load_run *run, const struct load_member *m)
 {
     return m->index < run->steady;
+}
+
+static inline bool is_flapper(const struct load_run *run, const struct load_member *m)
+{
+    return m->index >= run->steady + run->places;
+}
+
+/* All members: the steady ones, those that come and go, and the flappers. */
+static inline unsigned all_members(const struct load_run *run)
+{
+    return run->steady + run->places + run->flappers;
+}
+
+/* Words of the set of steady members that a member was told of. */
+static inline size_t set_words(const struct load_run *run)
+{
+    return run->steady / 64 + 1;
 }
 
 static inline bool is_healthy(const struct load_run *run, const struct load_member *m)
@@ -254,11 +294,21 @@ size_t check_known(struct load_run *run, struct load_member *m, const unsigned c
 /* Check a received message of their kind. An unexpected one is a fault. */
 void check_broadcast(struct load_run *run, struct load_member *m, const char *payload, size_t len);
 void verify_private(struct load_run *run, struct load_member *m, const char *payload, size_t len);
+
+/* Reads `,"key":NUMBER` at `at`. Returns the rest, or NULL. */
+const char *check_number(const char *at, const char *end, const char *key, uint64_t *number);
+
+/* ---- load_users.c ---- */
+
+/* Checks an OnlineUsers or Presence. */
 void check_users(struct load_run *run, struct load_member *m, const char *payload, size_t len);
 
-/* Notes whether a member's latest list names exactly the expected members: at first all, at the end
- * those that did not stall. */
+/* Notes whether a member's list is exactly the expected members: at first all, at the end those
+ * that did not stall. */
 void check_list(struct load_run *run, struct load_member *m);
+
+/* Frees what was parsed. */
+void users_free(struct load_run *run);
 
 /* ---- load_arrive.c ---- */
 

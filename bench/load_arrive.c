@@ -108,7 +108,7 @@ static void on_text(struct load_run *run, struct load_member *m, const char *pay
     if (starts_with(payload, len, BROADCAST_HEAD)) {
         if (m->state != ENTERING)
             check_broadcast(run, m, payload, len);
-    } else if (starts_with(payload, len, USERS_HEAD)) {
+    } else if (starts_with(payload, len, USERS_HEAD) || starts_with(payload, len, PRESENCE_HEAD)) {
         check_users(run, m, payload, len);
     } else if (starts_with(payload, len, PRIVATE_HEAD)) {
         verify_private(run, m, payload, len);
@@ -294,9 +294,14 @@ void arrive_ready(struct load_run *run, struct load_member *m)
         receive_frames(run, m);
     }
     if (m->state == GONE) {
-        if (run->options.visits && run->now < run->stop && !run->failed)
+        bool again = run->options.visits || (is_flapper(run, m) && run->act == TALKING);
+        if (again && run->now < run->stop && !run->failed)
             member_begin(run, m);
         return;
+    }
+    if (m->state == PRESENT && is_flapper(run, m)) {
+        run->flaps++;
+        member_leave(run, m);
     }
     ws_release_idle(&m->reader);
     member_flush(run, m);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * load_check.c - checks deliveries: each broadcast once at each member, numbered without a gap, in
- * one order for all, with its text unchanged; private messages at their receiver only; lists that
- * name exactly the members present.
+ * one order for all, with its text unchanged; private messages at their receiver only.
+ * load_users.c checks who is online.
  *
  * Deliveries are not parsed as JSON: fields are where docs/PROTOCOL.md shows them, and the text
  * tells its sender, number and time. The first member to receive a broadcast checks each byte of
@@ -11,12 +11,7 @@
 #include "load.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum {
-    NAME_LEN = 6, /* m00000 */
-};
 
 /* ---- Stamps and texts ---- */
 
@@ -45,8 +40,7 @@ static bool take_stamp(const char *text, struct stamp *stamp)
     return good && text[5] == '.' && text[14] == '.';
 }
 
-/* Reads `,"key":NUMBER` at `at`. Returns the rest, or NULL. */
-static const char *verify_number(const char *at, const char *end, const char *key, uint64_t *number)
+const char *check_number(const char *at, const char *end, const char *key, uint64_t *number)
 {
     size_t len = strlen(key);
     if ((size_t)(end - at) < len || memcmp(at, key, len) != 0)
@@ -71,9 +65,9 @@ static bool take_text(const struct load_run *run, const char *text, const char *
         return false;
     const char *at = text + size + 1;
     if (id)
-        at = verify_number(at, end, ",\"Id\":", &stamp->id);
+        at = check_number(at, end, ",\"Id\":", &stamp->id);
     if (at)
-        at = verify_number(at, end, ",\"Time\":", &time);
+        at = check_number(at, end, ",\"Time\":", &time);
     return at && end - at == 1 && *at == '}';
 }
 
@@ -189,97 +183,4 @@ void verify_private(struct load_run *run, struct load_member *m, const char *pay
     report_delivery(run, stamp.time);
     if (m->index % 2 || talk_may(run, m))
         talk_next(run, m);
-}
-
-/* ---- Lists of members ---- */
-
-/* Counts one name of an OnlineUsers. */
-static void count_name(const struct load_run *run, struct presence *p, const char *name, size_t len)
-{
-    unsigned index = 0;
-    p->users++;
-    if (len != NAME_LEN || name[0] != 'm')
-        return;
-    for (size_t i = 1; i < len; i++) {
-        if (name[i] < '0' || name[i] > '9')
-            return;
-        index = index * 10 + (unsigned)(name[i] - '0');
-    }
-    p->members += index < run->steady;
-    p->healthy += index < run->healthy;
-}
-
-/* Negative if name `a` sorts before `b`, by code points. */
-static int compare(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-    int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
-    return order ? order : (a_len > b_len) - (a_len < b_len);
-}
-
-/* Reads the names after `[`; each must sort after the one before. */
-static void read_users(const struct load_run *run, struct presence *p, const char *at,
-                       const char *end)
-{
-    const char *before = "", *quote;
-    size_t before_len = 0;
-    while (at < end && *at == '"' && (quote = memchr(at + 1, '"', (size_t)(end - at - 1)))) {
-        const char *name = at + 1;
-        size_t len = (size_t)(quote - name);
-        if (compare(before, before_len, name, len) >= 0)
-            p->wrong = "is not sorted";
-        count_name(run, p, name, len);
-        before = name;
-        before_len = len;
-        at = quote + 1;
-        if (at < end && *at == ',')
-            at++;
-    }
-    if (end - at != 2 || memcmp(at, "]}", 2) != 0)
-        p->wrong = "is not a list of names";
-}
-
-/* The same list goes to many members, so it is parsed once. */
-static const struct presence *read_list(struct load_run *run, const char *payload, size_t len)
-{
-    if (run->list && run->list_len == len && memcmp(run->list, payload, len) == 0)
-        return &run->presence;
-    char *list = realloc(run->list, len);
-    run->presence = (struct presence){0};
-    if (!list) {
-        run->presence.wrong = "does not fit into memory";
-        return &run->presence;
-    }
-    run->list = list;
-    memcpy(run->list, payload, len);
-    run->list_len = len;
-    read_users(run, &run->presence, payload + strlen(USERS_HEAD), payload + len);
-    return &run->presence;
-}
-
-void check_list(struct load_run *run, struct load_member *m)
-{
-    const struct presence *p = &m->latest;
-    bool whole = run->act == ENDING ? p->users == run->healthy && p->healthy == run->healthy
-                                    : p->users == run->steady && p->members == run->steady;
-    run->whole += (unsigned)whole - (unsigned)m->whole;
-    m->whole = whole;
-}
-
-void check_users(struct load_run *run, struct load_member *m, const char *payload, size_t len)
-{
-    const struct presence *p = read_list(run, payload, len);
-    if (p->wrong)
-        report_fault(run, "%s got a list that %s: %.*s", m->name, p->wrong, report_shown(len),
-                     payload);
-    if (m->state == ENTERING) {
-        m->state = PRESENT;
-        run->entering--;
-        run->came += !is_steady(run, m);
-    }
-    if (m->state != PRESENT || !is_steady(run, m))
-        return;
-    if (run->act != JOINING && p->healthy != run->healthy)
-        report_fault(run, "%s got a list in which a member is missing", m->name);
-    m->latest = *p;
-    check_list(run, m);
 }

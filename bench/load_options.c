@@ -51,6 +51,8 @@ static const struct setting {
      "members that stop reading, and must be closed for it"},
     {"churn", NUMBER, offsetof(struct load_options, churn), 1, 1000,
      "joins per second of others, and leaves: half by reset, half properly"},
+    {"flap", NUMBER, offsetof(struct load_options, flap), 1, 1000,
+     "others that join and leave at once, again and again"},
     {"key-update", NUMBER, offsetof(struct load_options, key_update), 1, UINT32_MAX,
      "new TLS keys before every such message of a sender"},
     {"visits", FLAG, offsetof(struct load_options, visits), 0, 1,
@@ -106,7 +108,10 @@ static const char *check_options(const struct load_options *o)
         return "--private takes an even number of members, and nobody stalled";
     if (o->private + (o->rate > 0) + (o->idle > 0) > 1)
         return "only one of --private, --rate and --idle";
-    if (o->visits && (o->private || o->rate || o->idle || o->stall || o->churn || !o->seconds))
+    if (o->flap && (!o->idle && !o->seconds))
+        return "--flap takes --seconds or --idle";
+    if (o->visits &&
+        (o->private || o->rate || o->idle || o->stall || o->churn || o->flap || !o->seconds))
         return "--visits takes --seconds, and no other scenario";
     if (o->key_update && !o->tls)
         return "--key-update needs --tls";

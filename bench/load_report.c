@@ -171,9 +171,11 @@ static void report_json(const struct load_run *run, const struct figures *f)
     printf(",\"lost\":%" PRIu64 ",\"doubled\":%" PRIu64 ",\"swapped\":%" PRIu64
            ",\"hash\":\"%016" PRIx64 "\",\"id_breaks\":%" PRIu64
            ",\"stalled_closed\":%u,\"came\":%" PRIu64 ",\"went\":%" PRIu64 ",\"visits\":%" PRIu64
-           ",\"key_updates\":%" PRIu64 ",\"errors\":%" PRIu64 "}\n",
+           ",\"key_updates\":%" PRIu64 ",\"flaps\":%" PRIu64 ",\"join_users_bytes\":%" PRIu64
+           ",\"users_bytes\":%" PRIu64 ",\"errors\":%" PRIu64 "}\n",
            run->lost, run->doubled, run->swapped, run->members[0].hash, run->id_breaks,
-           run->stalled_closed, run->came, run->went, run->visits, run->key_updates, run->errors);
+           run->stalled_closed, run->came, run->went, run->visits, run->key_updates, run->flaps,
+           run->join_users_bytes, run->users_bytes, run->errors);
 }
 
 static void report_text(const struct load_run *run, const struct figures *f)
@@ -184,6 +186,11 @@ static void report_text(const struct load_run *run, const struct figures *f)
     if (run->options.visits)
         printf("%" PRIu64 " visits, %.0f per second\n", run->visits,
                ratio((double)run->visits, f->talking));
+    printf("who is online: %.0f bytes to each member while all joined, %.0f bytes a second then\n",
+           ratio((double)run->join_users_bytes, run->steady),
+           ratio((double)run->users_bytes, run->steady * f->talking));
+    if (run->flappers)
+        printf("%" PRIu64 " times somebody came and left at once\n", run->flaps);
     printf("latency p50 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us\n", percentile(run, 0.5),
            percentile(run, 0.99), percentile(run, 0.999), (double)run->slowest / 1000);
     if (run->options.pid)

@@ -29,12 +29,13 @@
 #include "ws.h"
 
 enum {
-    MEMBERS_PER_MS = 10, /* above PRESENCE_SMALL_ROOM: a change every count/10 ms, 1 s for 10,000 */
+    MEMBERS_PER_MS = 20, /* above PRESENCE_SMALL_ROOM: a change every count/20 ms, 500 for 10,000 */
     OVERHEAD_BYTES = 80, /* of a frame, a TLS record and a segment: they are paid for, too */
     BYTES_PER_MS = 1,    /* budget for changes to one member */
     BURST_MS = 4000,     /* of that budget may be used at once */
-    CHANGE_MS_MAX = 2000, /* a change costs no more, so that a crowd is told of in time */
-    LISTS_MS_MAX = 10000, /* the same of a list to all */
+    CHANGE_MS_MAX = 500, /* a change costs no more, so a crowd is told of in time. One member that
+                            left and came back costs less, whatever its name */
+    LISTS_MS_MAX = 5000, /* the same of a list to all */
     LEFT_MAX = 2 * PRESENCE_LIST_MAX, /* names that left since the last change; with more, all get
                                          the list */
 };

@@ -120,6 +120,16 @@ def test_churn_with_resets(serve, tls, way):
     assert report["came"] > 0 and report["went"] > 0
 
 
+def test_members_that_come_and_leave_at_once(serve, tls):
+    """Again and again, they cost each other member a kilobyte a second, beyond the burst."""
+    server = serve(SSL=tls, **UNLIMITED)
+    seconds, members = 4, scaled(60, least=10)
+    with steady(server):
+        report = load(server, members=members, idle=seconds, flap=2, v2=True)
+    assert report["flaps"] > 30
+    assert report["users_bytes"] < members * (1000 * (seconds + 1) + 4000), report
+
+
 def test_member_that_stops_reading(small):
     """It is closed, alone, with one line in the log that gives figures; the others lose nothing."""
     members = scaled(100, least=10)
