@@ -51,8 +51,10 @@ WORKLOADS = {
     "F": "connecting",
     "G4": "texts of 4 KiB",
     "G64": "texts of 64 KiB",
+    "J": "{members} join at once, by ragnarok.v2",
     "J1": "{members} join at once",
     "J10": "{members} join at once",
+    "K": "one joins and leaves without end, {members} others",
 }
 
 
@@ -80,6 +82,10 @@ def rate(value):
 
 def microseconds(value):
     return with_steps(value, [(1e6, " s"), (1e3, " ms"), (1, " µs")])
+
+
+def size(value):
+    return with_steps(value, [(1e6, " MB"), (1e3, " kB"), (1, " B")])
 
 
 def kibibytes(value):
@@ -114,6 +120,20 @@ METRICS = {
         lambda r: 1e6 * r["server_cpu_seconds"] / r["visits"],
     ),
     "generator": Metric("generator busy", "{:.0%}".format, lambda r: r["busy"]),
+    "join cpu": Metric(
+        "server CPU per join",
+        microseconds,
+        lambda r: 1e6 * r["server_join_cpu_seconds"] / r["members"],
+    ),
+    "join bytes": Metric(
+        "bytes of names per member", size, lambda r: r["join_users_bytes"] / r["members"]
+    ),
+    "flap bytes": Metric(
+        "bytes a second to each other",
+        size,
+        lambda r: r["users_bytes"] / r["members"] / r["seconds"],
+    ),
+    "flaps": Metric("joins a second", rate, lambda r: r["flaps"] / r["seconds"], True),
     "joined": Metric(
         "all in and settled", microseconds, lambda r: 1e6 * r["join_seconds"], busy="join_busy"
     ),
@@ -126,7 +146,9 @@ ROWS = [
     *[("E", name) for name in ("deliveries", "cpu", "generator")],
     *[("F", name) for name in ("set-ups", "set-up cpu", "generator")],
     *[(w, name) for w in ("G4", "G64") for name in ("deliveries", "generator")],
+    *[("J", name) for name in ("joined", "join cpu", "join bytes")],
     *[(w, name) for w in ("J1", "J10") for name in ("joined", "slowest")],
+    *[("K", name) for name in ("flap bytes", "flaps")],
 ]
 
 
@@ -137,7 +159,7 @@ ROWS = [
 class Goal:
     workload: str
     metric: str
-    against: str  # "floor", "threads", "peer": a ratio; "": the figure itself
+    against: str  # "floor", "threads", "peer", "set-up": a ratio; "": the figure itself
     plain: float = None  # the bound; None: no goal
     tls: float = None
 
@@ -145,7 +167,7 @@ class Goal:
         return self.tls if tls else self.plain
 
 
-AGAINST = {"floor": "the floor", "threads": "bare threads", "peer": "the best peer"}
+AGAINST = {"floor": "the floor", "threads": "bare threads", "peer": "the best peer", "set-up": "its set-up in F"}
 GOALS = [
     Goal("A", "deliveries", "floor", 0.85, 0.85),
     Goal("A", "deliveries", "peer", 20, 5),
@@ -166,8 +188,11 @@ GOALS = [
     Goal("F", "set-ups", "", 30000, None),
     Goal("G4", "deliveries", "peer", 3, 1.4),
     Goal("G64", "deliveries", "peer", 1, 1),
+    Goal("J", "joined", "", 3e6, None),
+    Goal("J", "join cpu", "set-up", None, 1.3),
     Goal("J1", "joined", "", 1e6, 1e6),
     Goal("J10", "slowest", "", 150e3, 150e3),
+    Goal("K", "flap bytes", "", 1000, 1000),
 ]
 
 
@@ -239,7 +264,12 @@ def ratios(ours, theirs):
 
 
 def compare(result, goal, tls, ours):
-    """Our ratio to a floor or the best peer, and its text; None where either is missing."""
+    """Our ratio to what the goal names, and its text; None where either is missing."""
+    if goal.against == "set-up":
+        set_up = result.figure(OURS, "F", tls, "set-up cpu")
+        if not (ours and set_up):
+            return None, ""
+        return statistics.median(ratios(ours, set_up)), spread(ratios(ours, set_up), digits)
     best = goal.against == "peer"
     other = result.best_peer(goal.workload, tls, goal.metric) if best else goal.against
     theirs = result.figure(other, goal.workload, tls, goal.metric)

@@ -68,6 +68,7 @@ class Workload:
     fresh: bool = False  # whether each run gets a server of its own
     quick: bool = False  # whether it is part of QUICK=1
     peers_last: bool = False  # whether peers run once only, after everything else
+    alone: bool = False  # whether only Ragnarok can: by ragnarok.v2
     timeout: int = 20
     threads: bool = False  # whether the bare threads take part
     ring: int = None  # room_buffer_bytes for Ragnarok, which gets a fresh server for it
@@ -84,8 +85,10 @@ def at_once(members):
     return {"members": members, "joins_at_once": True, "rate": 4, "messages": 4}
 
 
-def workloads(most):
+def workloads(most, quick=False):
     """The workloads, the most important first. `most`: members that the descriptor limit allows."""
+    arrivals = at_once(min(most, 2500 if quick else 10000)) | {"v2": True}
+    flap = {"members": 200, "idle": 4, "flap": 1, "v2": True}
     thousand, five_thousand, ten_thousand = (min(most, n) for n in (1000, 5000, 10000))
     slow = {"members": 100, "senders": 10, "rate": 50, "seconds": 2}
     pairs = {"members": 200, "private": True, "seconds": 1}
@@ -98,6 +101,8 @@ def workloads(most):
         Workload("D1", idle, 4, floor=False, fresh=True, quick=True),
         Workload("F", visits, 1.2, quick=True),
         Workload("E", pairs, 1.3, floor=False, threads=True, quick=True),
+        Workload("J", arrivals, 8, False, True, quick=True, alone=True, timeout=60),
+        Workload("K", flap, 5, False, quick=True, alone=True),
         Workload("B", room(members=thousand), 2),
         Workload("A1", room(window=1), 1.3),
         Workload("A3", room(window=3), 1.3),
@@ -164,6 +169,8 @@ def takes_part(contestant, workload, extra):
         return workload.threads and not extra
     if contestant.name == "ragnarok":
         return not extra
+    if workload.alone:
+        return False
     return workload.peers_last == extra
 
 
@@ -455,7 +462,7 @@ def measure(machine, build, quick, options):
         "machine": describe(machine),
     }
     present = find_missing(machine, everyone)
-    loads = [w for w in workloads(machine.most_members) if w.quick or not quick]
+    loads = [w for w in workloads(machine.most_members, quick) if w.quick or not quick]
     loads = [w for w in loads if not options.only or w.name in options.only]
     jobs = schedule(present, loads, 1 if quick else ROUNDS)
     bench, records = Bench(machine, build / "load"), []
