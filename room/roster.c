@@ -100,16 +100,18 @@ void roster_replace(struct roster *roster, struct member *before, struct member 
     after->roster = before->roster;
 }
 
-/* Recurses into what is less, so as deep as the tree. Returns false when the walk is over. */
+/* Walks a tree from `start` (NULL: all of it). Recurses into what is less, so as deep as the tree.
+ * Returns false when the walk is over. */
 static bool walk_tree(struct member *tree, const struct roster_start *start,
                       bool (*visit)(void *context, struct member *member), void *context)
 {
     for (; tree; tree = tree->roster.right) {
-        int order = strcmp(tree->fold, start->fold);
+        int order = start ? strcmp(tree->fold, start->fold) : 1;
         if (order < 0 || (order == 0 && start->behind))
             continue;
         if (!walk_tree(tree->roster.left, start, visit, context) || !visit(context, tree))
             return false;
+        start = NULL; /* the rest is greater than this one */
     }
     return true;
 }
