@@ -349,6 +349,53 @@ class Careless:
             self.tell([target], message)
 
 
+class CarelessList:
+    """A room of ragnarok.v2 that tells changes of the user list, with a flaw in that of the last join."""
+
+    def __init__(self, flaw, members):
+        self.flaw, self.last, self.members = flaw, members, {}
+
+    async def __call__(self, socket):
+        await socket.send('{"msgType":"Hello"}')
+        name = json.loads(await socket.recv())["Name"]
+        version = len(self.members) + 1
+        names = sorted([*self.members, name])
+        change = {"Version": version, "Since": version - 1, "Count": version, "Joined": [name]}
+        if version == self.last:
+            change = self.wrong(change)
+        websockets.broadcast(self.members.values(), self.text("Presence", **change))
+        await socket.send('{"msgType":"Joined"}')
+        await socket.send(self.text("OnlineUsers", Version=version, Count=version, Users=names))
+        self.members[name] = socket
+        await socket.wait_closed()
+
+    def text(self, kind, **fields):
+        return json.dumps({"msgType": kind, **fields}, separators=(",", ":"))
+
+    def wrong(self, change):
+        flaws = {
+            "missed": {"Since": self.last, "Version": self.last + 1},
+            "not told": {"Joined": ["somebody"]},
+            "wrong count": {"Count": self.last + 1},
+            "left": {"Left": ["m00000"]},
+            "unsorted": {"Joined": ["n", *change["Joined"]]},
+            "cut": {"Joined": "all"},
+            "more": {"More": 1},
+        }
+        return change | flaws.get(self.flaw, {})
+
+
+async def careless_list_run(flaw):
+    room = CarelessList(flaw, 5)
+    serving = websockets.serve(
+        room, "127.0.0.1", 0, compression=None, subprotocols=["ragnarok.v2"], close_timeout=0
+    )
+    async with serving as server:
+        port = server.sockets[0].getsockname()[1]
+        options = {"members": 5, "idle": 1, "v2": True, "timeout": int(3 * SCALE)}
+        return await run_at(port, options)
+
+
 async def careless_run(flaw, options):
     async with websockets.serve(Careless(flaw), "127.0.0.1", 0, compression=None) as server:
         port = server.sockets[0].getsockname()[1]
@@ -419,6 +466,25 @@ def test_load_notices_between_pairs(flaw, said):
     assert report["errors"] > 0
     if flaw in ("lost", "doubled"):
         assert report[flaw] == 1, report
+
+
+@ONLY_THE_GENERATOR
+@pytest.mark.parametrize(
+    "flaw, said",
+    [
+        ("missed", "missed a change"),
+        ("not told", "time is up"),
+        ("wrong count", "time is up"),
+        ("left", "time is up"),
+        ("unsorted", "is not sorted"),
+        ("cut", "is not as it should be"),
+        ("more", "is not as it should be"),
+        (None, ""),
+    ],
+)
+def test_load_notices_in_changes_of_the_list(flaw, said):
+    status, _, error = asyncio.run(careless_list_run(flaw))
+    assert (status == 0) == (flaw is None) and said in error, error
 
 
 @ONLY_THE_GENERATOR
