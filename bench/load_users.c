@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    NAME_LEN = 6, /* m00000 */
+    NAME_LEN = 6,  /* m00000 */
     SET_BITS = 64, /* of a word of a set */
 };
 
@@ -176,7 +176,8 @@ static void learn(struct load_run *run, struct load_member *m, const struct news
         return;
     m->version = news->version;
     m->latest.users = (unsigned)news->count;
-    m->latest.named = (news->is_list || m->latest.named) && (news->joined.there || news->left.there);
+    m->latest.named =
+        (news->is_list || m->latest.named) && (news->joined.there || news->left.there);
     if (news->is_list || !m->latest.named)
         clear_members(run, m);
     if (m->latest.named) {

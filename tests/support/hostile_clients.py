@@ -26,10 +26,14 @@ def bytes_out(server):
         return int(float(re.search(r"^ragnarok_\w*sent\w* (\S+)", answer.read().decode(), re.M)[1]))
 
 
-def flap_burst(members):
-    """Bytes of lists that one address can cause at once: one to everybody, and one for each join of its
-    burst (server/limits/source.h)."""
-    return (members + 120) * members * (4 * len(LONG) + 8)
+PRESENCE_RATE, PRESENCE_BURST = 1000, 4000  # bytes (a second) to each member, room/presence.c
+
+
+def flap_burst(members, joins):
+    """Bytes about who is online beyond that rate, where so many join a room of so many members with long
+    names: the burst, what was still to be told of the room itself, and the list for each join."""
+    names = members * (len(LONG.encode()) + 8)
+    return members * (PRESENCE_BURST + names) + joins * (names + 1000)
 
 
 def read_at_pace(raw, pace, end):

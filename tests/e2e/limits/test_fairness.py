@@ -9,7 +9,7 @@ import pytest
 from browser_user import PLAIN_RUN
 from crowd import Crowd
 from helpers import PASSWORD, SCALE, Peer, Raw, join, scenario, steady
-from hostile_clients import LONG, bytes_out, victims
+from hostile_clients import LONG, PRESENCE_BURST, PRESENCE_RATE, bytes_out, victims
 
 # ---- Lists of who is online ----------------------------------------------------------------------
 
@@ -27,9 +27,6 @@ async def fill(server, count):
         await come_in(server, f"{LONG}-{number:03}", f"127.0.2.{1 + number % 2}")
         for number in range(count)
     ]
-
-
-PRESENCE_RATE, PRESENCE_BURST = 1000, 4000  # bytes (a second) to each member, room/presence.c
 
 
 def all_are_told(server):

@@ -465,7 +465,7 @@ def test_names(serve):
                 stranger.socket.close()
             canaries.check(f"name {number}", kept=len(members))
         assert not wrong, wrong
-        assert sorted(name for name, verdict in NAMES if verdict == IN) == online(server)
+        assert sorted(name for name, verdict in NAMES if verdict == IN) == sorted(online(server))
         for member in members:
             member.socket.close()
 
@@ -535,6 +535,11 @@ MESSAGES = [
     *typed("missing_field", '{"msgType":"GetHistory","Count":<>}', ["0", "101", "9007199254740992"]),
     *typed("missing_field", '{"msgType":"Search","text":"abc","Before":<>}', NO_NUMBER),
     *typed("missing_field", '{"msgType":"Search","text":<>}', ['""', '"ab"', r'"abc\u0000"', '"' + "x" * 9000 + '"']),
+    *typed("missing_field", '{"msgType":"GetUsers","Prefix":<>}', NO_STRING),
+    *typed("missing_field", '{"msgType":"GetUsers","After":<>}', NO_STRING),
+    *typed("missing_field", '{"msgType":"GetUsers","Limit":<>}', [*NO_NUMBER, "0", "501", "9007199254740992"]),
+    *typed("missing_field", '{"msgType":"GetUsers","Prefix":<>}', [r'"a\u0000"', '"' + "x" * 129 + '"']),
+    *typed("Users", '{"msgType":"GetUsers","Prefix":"","After":"","Ref":<>}', NO_STRING),
     *typed("History", '{"msgType":"GetHistory","Before":<>,"Count":1}', ["0", "1", "9007199254740992"]),
     *typed("History", '{"msgType":"Search","text":"abc","Ref":<>}', NO_STRING),
     *typed(SAID, '{"msgType":"Broadcast","text":"x","Ref":<>}', NO_STRING),
