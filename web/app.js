@@ -25,8 +25,9 @@ import { EVERYTHING, openKeystore } from "./keystore.js";
 import { openDeviceStore } from "./device_store.js";
 import { KeptTalks } from "./kept_talks.js";
 import { setUpDeviceSettings } from "./device_settings.js";
-import { Questions } from "./questions.js";
+import { PAST, Questions, USERS } from "./questions.js";
 import { RoomPast } from "./room_past.js";
+import { Roster } from "./roster.js";
 import { SearchDialog } from "./search_dialog.js";
 import { SignIn } from "./sign_in.js";
 import { forgetTab, newTabId, sessionId, SessionStore, tabStorage } from "./session_store.js";
@@ -114,12 +115,14 @@ const privateView = new PrivateView(privateMessages, {
   compare: (name) => safety.open(name, privateView.status(name)),
   has: (name) => people.has(name),
   me: () => me.name,
-  names: () => people.others,
+  complete: (letters) => people.complete(letters),
   isName: (text) => people.isName(text),
   typed,
   touched: (id) => kept.touch(id),
 });
-const people = new People(openTalk);
+const roster = new Roster();
+const asksNames = new Questions(USERS, (message) => connection.send(message));
+const people = new People(roster, openTalk, (question) => asksNames.ask(question));
 const log = new MessageList(byId("room"), byId("room-new"), {
   retry: (item) => {
     roomMessages.discard(item.key);
@@ -134,7 +137,7 @@ const log = new MessageList(byId("room"), byId("room-new"), {
   newer: () => past.newer(),
   toNewest: () => past.toNewest(),
 });
-const questions = new Questions((message) => connection.send(message));
+const questions = new Questions(PAST, (message) => connection.send(message));
 const past = new RoomPast(roomMessages, log, (question) => questions.ask(question), oldItem, {
   busy: showLoading,
   begins: () => ({ kind: "notice", notice: "begin", text: t.beginning }),
@@ -144,7 +147,7 @@ const search = new SearchDialog((question) => questions.ask(question), (id, read
 const composer = new Composer("room", {
   left: bytesLeft,
   submit: (text) => typed(text, { say, tell: (words) => tell("help", words) }),
-  names: () => people.others,
+  complete: (letters) => people.complete(letters),
   changed: () => session.touch(),
 });
 const invite = new InviteDialog();
@@ -317,9 +320,9 @@ function typed(text, place) {
   return VERBS[command.verb](command, place);
 }
 
-/** Opens the conversation with somebody who is here, and sends the text there. */
+/** Opens the conversation with somebody who is or may be here, and sends the text there. */
 function whisper(name, text) {
-  const found = people.find(name) ?? people.find(name.replace(/^@/u, "")); // Tab may add the @
+  const found = people.find(name);
   if (!found) return t.nobodyHere(name);
   openTalk(found);
   if (text) privateView.write(text);
@@ -377,11 +380,12 @@ const HANDLERS = {
   Broadcast: heard,
   State: stated,
   OnlineUsers: gathered,
+  Presence: gathered,
   Error: failed,
 };
 
 function hear(message) {
-  if (questions.feed(message)) return;
+  if (questions.feed(message) || asksNames.feed(message)) return;
   if (!privateMessages.feed(message)) HANDLERS[message.msgType]?.(message);
   session.touch();
 }
@@ -435,9 +439,11 @@ function showLoading(code) {
   setText(button, isLoading ? t.loadingOlder : t.sentences(reason(code), t.retry));
 }
 
-function gathered({ Users }) {
-  if (!Array.isArray(Users)) return;
-  people.set(Users.filter((name) => typeof name === "string"), me.name);
+function gathered(message) {
+  const change = roster.take(message);
+  if (!change) return;
+  privateMessages.present(roster, change);
+  people.set(me.name, change.isState);
   privateView.refresh();
   showConversations();
 }
@@ -461,9 +467,14 @@ function showTitle() {
   notifications.title = roomTitle();
 }
 
+function loseQuestions() {
+  questions.lost();
+  asksNames.lost();
+}
+
 function enter(joined, wasIn) {
   again = wasIn;
-  questions.lost(); // of a connection that another one has replaced
+  loseQuestions(); // of a connection that another one has replaced
   past.joined(joined.Epoch, joined.Oldest);
   showKept("about-kept-room", joined.Kept);
   const renamed = wasIn && me.name !== joined.Name;
@@ -515,7 +526,7 @@ function showLink(state, detail) {
     flush();
     past.online();
   } else {
-    questions.lost();
+    loseQuestions();
     if (state !== "connecting") privateMessages.lost();
   }
   if (state === "taken") kept.isOurs();
@@ -599,7 +610,7 @@ function showPeople(open) {
   byId("people-button").ariaExpanded = String(open);
   document.body.dataset.people = open ? "open" : "";
   arrange();
-  if (open) byId("people").querySelector("button[tabindex='0']")?.focus();
+  if (open) (byId("people").querySelector("button[tabindex='0']") ?? byId("people-more")).focus();
 }
 
 function isTalking() {

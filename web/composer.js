@@ -5,9 +5,10 @@
 //
 // Tab completes after an "@" and directly after typed letters. After it has offered each name once,
 // it restores the typed text and moves the focus on, so that keyboard users are not trapped here.
+// Where the server has to be asked for names, the focus waits for the answer.
 
 import { byId, setText } from "./dom.js";
-import { beginning, completion, completions } from "./names.js";
+import { beginning, completion } from "./names.js";
 import { t } from "./strings.js";
 
 const COUNT_FROM = 0.8; // share of the limit from which the bytes left are shown
@@ -17,18 +18,20 @@ const touch = matchMedia("(hover: none) and (pointer: coarse)");
 export class Composer {
   #offers = null; // the texts that the next presses of Tab put before the caret
   #typed = false; // whether letters were just typed at the caret
+  #coming = null; // a promise of offers
 
   /**
    * `prefix`: "room" or "talk", the prefix of the ids. `left(text)` returns { left, limit } in
-   * bytes. `submit(text)` sends it, or returns the reason why it is held back. `names()` returns
-   * the names that Tab completes. `changed()` is called after each change of the draft.
+   * bytes. `submit(text)` sends it, or returns the reason why it is held back. `complete(letters)`
+   * returns the names that begin so, or a promise of them. `changed()` is called after each change of
+   * the draft.
    */
-  constructor(prefix, { left, submit, names, changed = () => {} }) {
+  constructor(prefix, { left, submit, complete, changed = () => {} }) {
     this.input = byId(`${prefix}-input`);
     this.button = byId(`${prefix}-send`);
     this.counter = byId(`${prefix}-counter`);
     this.note = byId(`${prefix}-hint`);
-    this.rules = { left, submit, names, changed };
+    this.rules = { left, submit, complete, changed };
     this.blocked = false;
     byId(`${prefix}-form`).onsubmit = (event) => {
       event.preventDefault();
@@ -36,6 +39,7 @@ export class Composer {
     };
     this.input.oninput = () => {
       this.#typed = true;
+      this.#coming = null;
       this.hint("");
       this.refresh();
       changed();
@@ -115,7 +119,7 @@ export class Composer {
   /** The caret moved: no letters were typed at its new place. */
   #moved() {
     this.#typed = false;
-    this.#offers = null;
+    this.#offers = this.#coming = null;
   }
 
   /** Puts the next offer before the caret; false if there is none, then Tab moves the focus. */
@@ -125,20 +129,41 @@ export class Composer {
     if (this.#typed) this.#offers = caret === selectionEnd ? this.#offersFor(before) : [];
     else if (/@[^\s@]*$/u.test(before)) this.#offers ??= this.#offersFor(before);
     this.#typed = false;
+    if (!(this.#offers instanceof Promise)) return this.#putOffer();
+    this.#wait(before, this.#offers);
+    this.#offers = []; // another Tab does not wait
+    return true;
+  }
+
+  #putOffer() {
     const offer = this.#offers?.shift();
     if (offer === undefined) return false;
-    this.input.setRangeText(offer, 0, caret, "end");
+    this.input.setRangeText(offer, 0, this.input.selectionStart, "end");
     this.hint("");
     this.refresh();
     this.rules.changed();
     return true;
   }
 
-  /** Each matching name once, followed by the typed text if there are several. */
+  /** Waits for offers, unless something else is typed or the caret moves. Without one the focus moves on. */
+  async #wait(before, coming) {
+    this.#coming = coming;
+    const offers = await coming.catch(() => []);
+    if (this.#coming !== coming || this.text.slice(0, this.input.selectionEnd) !== before) return;
+    this.#coming = null;
+    this.#offers = offers;
+    if (!this.#putOffer() && !this.button.disabled) this.button.focus();
+  }
+
+  /** Each matching name once, followed by the typed text if there are several; or a promise of that. */
   #offersFor(before) {
     const begun = beginning(before);
-    const names = begun ? completions(this.rules.names(), begun.letters) : [];
-    const offers = names.map((name) => before.slice(0, begun.at) + completion(before.slice(0, begun.at), name));
-    return offers.length > 1 ? [...offers, before] : offers;
+    const names = begun ? this.rules.complete(begun.letters) : [];
+    const start = begun ? before.slice(0, begun.at) : "";
+    const offersOf = (all) => {
+      const offers = all.map((name) => start + completion(start, name));
+      return offers.length > 1 ? [...offers, before] : offers;
+    };
+    return names instanceof Promise ? names.then(offersOf) : offersOf(names);
   }
 }

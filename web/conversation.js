@@ -39,6 +39,7 @@ export class Conversation {
   offered = ""; // a new identity key until it is accepted
   plain = false; // whether plaintext was chosen
   answered = false; // whether we ever wrote
+  gone = false; // whether the server said last that nobody of this name is here
   asked = null; // the answer to our key request, until it may be out of date
   asking = false; // whether that request is still queued
   shown = ""; // the other side's latest session key
@@ -95,10 +96,10 @@ export class Conversation {
 
   /** The state to show to the user. */
   describe() {
-    const { name, state, known, offered, plain } = this;
+    const { name, state, known, offered, plain, gone } = this;
     const verified = known.some((one) => one.verified);
     const waiting = this.waiting.length;
-    return { name, state, known: known.length > 0, verified, offered, waiting, plain };
+    return { name, state, known: known.length > 0, verified, offered, waiting, plain, gone };
   }
 
   /** A correctly signed key was seen, and `known` is up to date. Returns whether it is trusted. */

@@ -23,9 +23,13 @@ const STEP = 5; // to the next colour that is tried: far from the first, and in 
 
 const collator = new Intl.Collator(locale, { numeric: true });
 
-/** Names in natural order: "ana" before "Zoë", and "b2" before "b10". */
+/** The natural order of two names: "ana" before "Zoë", and "b2" before "b10". */
+export function compareNames(a, b) {
+  return collator.compare(a, b) || (a < b ? -1 : Number(a > b));
+}
+
 export function sorted(names) {
-  return [...names].sort((a, b) => collator.compare(a, b) || (a < b ? -1 : Number(a > b)));
+  return [...names].sort(compareNames);
 }
 
 /** One or two letters for a face: "AM" for "ana maría", "Bo" for "bo", "李" for "李雷". */

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
 // The lists of users and of private conversations. Rows are kept and moved instead of rebuilt, so
-// that a room of hundreds with many joins and leaves stays responsive.
+// that a room of hundreds with many joins and leaves stays responsive. In a room that is too large for
+// a list the names are loaded while one scrolls, and found by their beginning (directory.js).
 
 import { fold } from "./conversation.js";
-import { byId, make, setLabel } from "./dom.js";
+import { Directory } from "./directory.js";
+import { byId, make, setLabel, setText } from "./dom.js";
 import { faceOf, setPresent } from "./face.js";
-import { sorted } from "./names.js";
-import { t } from "./strings.js";
+import { completions, problem } from "./names.js";
+import { CLOCK } from "./pace.js";
+import { reason, t } from "./strings.js";
 
 const FILTER_FROM = 12; // people; fewer need no search field
+const OFFERS_MOST = 20; // names that Tab completes in a large room
 
 function makeRow(name, self, open) {
   const face = faceOf(name);
@@ -94,12 +98,17 @@ class Rows {
 }
 
 export class People {
-  #here = [];
-  #folded = new Set(); // their names, folded
+  #roster;
+  #directory;
+  #ask;
   #me = "";
+  #watch; // sees that the end of the list comes into view
 
-  /** `open(name)` is called when a user is chosen. */
-  constructor(open) {
+  /** `roster` is who is here; `open(name)` is called when a user is chosen; `ask(question)` asks the
+   *  server (Questions). */
+  constructor(roster, open, ask) {
+    [this.#roster, this.#ask] = [roster, ask];
+    this.#directory = new Directory(ask, () => this.#showFound(), CLOCK);
     const row = (name) => makeRow(name, name === this.#me, open);
     this.rows = new Rows(byId("people-list"), row);
     this.conversations = new Rows(byId("talk-list"), (name) => {
@@ -108,49 +117,101 @@ export class People {
       return talk;
     });
     this.filter = byId("people-filter");
-    this.filter.oninput = () => this.#applyFilter();
+    this.filter.oninput = () => (roster.isListed ? this.#applyFilter() : this.#directory.search(this.filter.value.trim()));
+    this.more = byId("people-more");
+    this.more.onclick = () => this.#directory.more();
+    this.#watch = new IntersectionObserver((entries) => {
+      if (entries.at(-1).isIntersecting && !this.#directory.code) this.#directory.more();
+    }, { root: byId("people") });
   }
 
-  /** All users except oneself. */
-  get others() {
-    return this.#here.filter((name) => name !== this.#me);
-  }
-
+  /** Whether somebody of this name in any spelling is here; undefined if unknown. */
   has(name) {
-    return this.#here.includes(name);
+    return this.#roster.has(name);
   }
 
-  /** Whether somebody here, oneself included, has this name in any spelling. */
-  isName = (text) => this.#folded.has(fold(text));
+  /** Whether somebody here, oneself included, has this name in any spelling, as far as is known. */
+  isName = (text) => this.has(text) ?? (fold(text) === fold(this.#me) || this.#directory.has(text));
 
-  /** The other user with this name in any spelling, or undefined. */
-  find(name) {
-    return this.others.find((other) => fold(other) === fold(name));
+  /** The other user with this name in any spelling, perhaps behind an "@", or undefined. The name as it
+   *  is written where nobody knows who is here. */
+  find(written) {
+    const bare = written.replace(/^@/u, ""); // Tab may add it
+    const isOther = (name) => fold(name) !== fold(this.#me);
+    const found = [written, bare].find((name) => isOther(name) && this.isName(name));
+    if (found !== undefined) return this.#roster.spelling(found) ?? this.#directory.spelling(found);
+    return !this.#roster.isListed && isOther(bare) && !problem(bare) ? bare : undefined;
   }
 
-  set(names, me) {
+  /** The other users whose names begin so: a list, or in a large room a promise of the first of them. */
+  complete(letters) {
+    const others = (names) => completions(names, letters).filter((name) => name !== this.#me);
+    if (this.#roster.isListed) return others(this.#roster.names);
+    const prefix = letters ? { Prefix: letters } : {};
+    return this.#ask({ msgType: "GetUsers", ...prefix, Limit: OFFERS_MOST }).then(({ names }) => others(names));
+  }
+
+  /** Who is here has changed. `isState`: it was told as a whole. */
+  set(me, isState) {
+    const { names, count, isListed } = this.#roster;
     if (me !== this.#me) [me, this.#me].forEach((name) => this.rows.forget(name)); // own rows differ
     this.#me = me;
-    this.#here = sorted(names);
-    this.#folded = new Set(names.map(fold));
-    setPresent(this.#here);
-    this.rows.set(this.#here);
-    this.filter.hidden = names.length < FILTER_FROM;
-    byId("online-count").textContent = t.online(names.length);
-    byId("online-count").dataset.count = names.length;
+    byId("online-count").textContent = isListed ? t.online(count) : t.onlyCounted(count);
+    byId("online-count").dataset.count = count;
+    this.filter.hidden = isListed && count < FILTER_FROM;
+    this.filter.placeholder = this.filter.ariaLabel = isListed ? t.findPerson : t.findBeginning;
+    if (isListed) this.#showAll(names);
+    else if (isState) this.#directory.restart();
+    else this.#refresh();
+    if (!isListed) this.#showFound();
+  }
+
+  #showAll(names) {
+    this.#directory.clear();
+    this.#watch.disconnect();
+    this.more.hidden = true;
+    setText(byId("people-note"), "");
+    setPresent(names);
+    this.rows.set(names);
     this.#applyFilter();
+  }
+
+  /** Keeps what somebody reads up to date, but not while they are in it. */
+  #refresh() {
+    const list = byId("people");
+    const isSeen = list.checkVisibility() && !document.hidden && list.scrollTop === 0;
+    if (isSeen && !this.rows.list.contains(document.activeElement)) this.#directory.refresh();
+  }
+
+  /** Shows the names that were found so far. */
+  #showFound() {
+    if (this.#roster.isListed) return;
+    const { names, code, isAsking, isBegun, isFull, hasMore } = this.#directory;
+    const count = this.rows.list.childElementCount;
+    const hadFocus = document.activeElement === this.more;
+    setPresent(names);
+    this.rows.set(names);
+    for (const name of names) this.rows.get(name).hidden = false; // a filter of the list may have hidden it
+    this.rows.list.ariaBusy = String(isAsking);
+    this.more.hidden = !hasMore;
+    setText(this.more, isAsking ? t.loadingNames : code ? t.retry : isBegun ? t.moreNames : t.showNames);
+    const found = names.length ? t.namesShown(names.length) : t.noNames;
+    if (!isAsking) setText(byId("people-note"), code ? reason(code) : isBegun ? t.sentences(found, isFull && t.tooManyNames) : "");
+    if (hadFocus) this.rows.list.querySelector(`li:nth-child(n + ${count + 1}) > button`)?.focus();
+    this.#watch.disconnect(); // observing again reports once more whether the end is in view
+    if (!isAsking && hasMore) this.#watch.observe(this.more);
   }
 
   /** The private conversations: [{ name, unread }], latest first, and the open one. Their list alone
    *  counts what is not read: those people are among the others, too. */
   setConversations(conversations, current) {
-    const here = new Set(this.#here);
     this.conversations.set(conversations.map((talk) => talk.name));
     byId("talk-section").hidden = conversations.length === 0;
     for (const { name, unread } of conversations) {
       const row = this.conversations.get(name);
-      row.dataset.here = here.has(name);
-      row.title = here.has(name) ? "" : t.notHere;
+      const isHere = this.has(name);
+      row.dataset.here = isHere ?? "unknown";
+      row.title = isHere === false ? t.notHere : "";
       row.firstElementChild.ariaCurrent = String(name === current);
       this.#badge(row, unread);
     }
@@ -171,7 +232,7 @@ export class People {
 
   #applyFilter() {
     const wanted = this.filter.hidden ? "" : fold(this.filter.value);
-    for (const name of this.#here) {
+    for (const name of this.#roster.names) {
       const row = this.rows.get(name);
       row.hidden = wanted !== "" && !fold(name).includes(wanted);
     }

@@ -31,6 +31,7 @@ const ASKS_MAX = 4096; // unanswered key requests; the oldest is dropped
 const QUIET_MAX = 256; // Refs of automatic messages; the oldest is forgotten
 const ABOUT_MAX = 256; // length as JSON of a Ref that a notice repeats
 const RECEIPT_WAIT = 200; // ms to wait for a text of ours that can carry a confirmation
+const UNKNOWN_ASKS = 30_000; // ms between key requests for texts that wait, while it is unknown who is here
 const AHEAD = 2 * 60_000; // ms that a writer's clock may be ahead of ours
 
 const SEALED_FIELDS = [...e2e.CARD, "Enc", "Seq", "EncKey", "ToKey", "Sig"];
@@ -88,6 +89,7 @@ class PrivateMessages {
   #peers;
   #asks = new Map(); // Ref -> key request
   #asked = 0;
+  #askedAll = -Infinity; // clock.elapsed() of the last request for all texts that wait
   #receipts = Promise.resolve(); // the receipt in progress
   #quiet = new Map(); // Refs of automatic messages
 
@@ -178,7 +180,6 @@ class PrivateMessages {
   #handlers = {
     __proto__: null,
     Joined: (message) => this.#onJoined(message),
-    OnlineUsers: (message) => this.#onOnlineUsers(message),
     UserKeys: (message) => this.#onUserKeys(message),
     KeysPublished: () => true,
     PrivateMessage: (message) => this.#onPrivateMessage(message),
@@ -189,6 +190,28 @@ class PrivateMessages {
   /** Takes every message of the server, in order. True if it was only for conversations. */
   feed(message) {
     return this.#handlers[message.msgType]?.(message) ?? false;
+  }
+
+  /**
+   * Takes a change of who is here (roster.js). Members who came may have another session key. While
+   * nobody knows who came, the next text asks first, and texts that wait ask from time to time.
+   */
+  present(roster, { isState, joined, left }) {
+    const isUnknown = !roster.isListed;
+    const now = this.#clock.elapsed();
+    const asksAll = isState || (isUnknown && now - this.#askedAll >= UNKNOWN_ASKS);
+    if (asksAll) this.#askedAll = now;
+    for (const talk of this.#conversations.values()) {
+      const isOther = isState || isUnknown || joined.has(talk.id) || left.has(talk.id);
+      if (isOther && !talk.asking) talk.asked = null;
+      talk.name = roster.spelling(talk.name) ?? talk.name;
+      if (roster.has(talk.name) === false || left.has(talk.id)) talk.plain = false;
+      this.#show(talk);
+    }
+    for (const talk of this.#post.waiting.add(this.#view)) {
+      const isDue = talk && (asksAll || joined.has(talk.id));
+      if (isDue && roster.has(talk.name) !== false) this.#ask(talk);
+    }
   }
 
   #onJoined({ MaxMessageBytes }) {
@@ -222,23 +245,6 @@ class PrivateMessages {
     this.#post.abandon("other_name");
   }
 
-  /** Any change may mean that somebody rejoined with a new session key. */
-  #onOnlineUsers({ Users }) {
-    if (!this.#conversations.size || !Array.isArray(Users)) return false;
-    const names = Users.filter((name) => typeof name === "string");
-    const here = new Map(names.map((name) => [fold(name), name]));
-    for (const talk of this.#conversations.values()) {
-      if (!talk.asking) talk.asked = null;
-      talk.name = here.get(talk.id) ?? talk.name;
-      if (!here.has(talk.id)) talk.plain = false;
-      this.#show(talk);
-    }
-    for (const talk of this.#post.waiting.add(this.#view)) {
-      if (here.has(talk?.id)) this.#ask(talk);
-    }
-    return false;
-  }
-
   #onUserKeys(message) {
     const ask = this.#asks.get(message.Ref);
     const line = this.#line;
@@ -259,6 +265,7 @@ class PrivateMessages {
     const isReceipt = message.Seq === 0; // it answers a text of ours, so it starts no conversation
     const talk = isReceipt ? this.#conversations.get(fold(SrcUser)) : this.#talk(SrcUser);
     if (!talk && isReceipt) return true;
+    if (talk) talk.gone = false;
     if (talk) talk.then("inbox", () => this.#receive(line, talk, message));
     else this.#notify(line, message, "cannot_open");
     return true;
@@ -272,7 +279,10 @@ class PrivateMessages {
   #onError({ Ref, Code }) {
     const ask = this.#asks.get(Ref);
     this.#asks.delete(Ref);
-    if (ask) ask.talk.asked = null;
+    if (ask) {
+      Object.assign(ask.talk, { asked: null, gone: Code === "unknown_user" });
+      this.#show(ask.talk);
+    }
     ask?.resolve(Code);
     if (this.#quiet.get(Ref) === "PublishKeys") this.#complain("unpublished");
     return Boolean(ask) || this.#post.refused(Ref, Code) || this.#quiet.has(Ref);
@@ -537,6 +547,7 @@ class PrivateMessages {
   async #learn(line, { talk, resolve }, found) {
     if (line !== this.#line) return resolve("lost");
     talk.card = await this.#checked(line, talk, found);
+    talk.gone = false;
     if (talk.card !== "none") talk.plain = false;
     if (talk.card === "outdated") talk.asked = null; // the next text asks again
     if (talk.card.IdentityKey) {

@@ -27,7 +27,7 @@ export class PrivateView {
 
   /**
    * on: changed(), arrived(name, text) and compare(name) report a new list, a message, and the wish
-   * to compare safety numbers; me(), has(name), names() and isName(text) query the users; typed(text, place)
+   * to compare safety numbers; me(), has(name), complete(letters) and isName(text) query the users; typed(text, place)
    * runs typed input, or returns the reason why it is held back; touched(id) reports that a conversation,
    * or without an id a draft, has changed.
    */
@@ -49,7 +49,7 @@ export class PrivateView {
         say: (words) => this.#submit(words),
         tell: (words) => this.#say(this.#current, "help", words),
       }),
-      names: () => on.names(),
+      complete: (letters) => on.complete(letters),
       changed: () => on.touched(),
     });
     byId("talk-close").onclick = () => this.close();
@@ -198,7 +198,7 @@ export class PrivateView {
   }
 
   /** The text of the box. */
-  #notice(name, { state, plain, known, verified, waiting }) {
+  #notice(name, { state, plain, known, verified, waiting, gone }) {
     if (state === "forged") return [t.keysForged(name)];
     if (state === "outdated") return [t.keysOutdated(name)];
     if (state === "foreign") return [t.keysForeign(name)];
@@ -206,7 +206,7 @@ export class PrivateView {
       const words = verified ? t.verifiedChanged(name) : t.keyChanged(name);
       return [words, waiting ? t.keyWaiting(waiting) : ""];
     }
-    if (!this.on.has(name)) return [t.leftRoom(name)];
+    if (!(this.on.has(name) ?? !gone)) return [t.leftRoom(name)];
     if (state !== "none") return [];
     if (plain) return [t.plainAllowed, t.canBeRead];
     if (NO_KEYS_HERE.has(this.#privateMessages.trouble)) return [t.noKeysHere, t.canBeRead];
@@ -216,7 +216,7 @@ export class PrivateView {
   #conversation(name) {
     const key = fold(name);
     if (!this.#conversations.has(key)) {
-      const status = { state: "asking", plain: false, known: false, verified: false, waiting: 0 };
+      const status = { state: "asking", plain: false, known: false, verified: false, waiting: 0, gone: false };
       this.#conversations.set(key, { name, messages: new Messages(), draft: "", unread: 0, status });
       this.on.changed();
     }

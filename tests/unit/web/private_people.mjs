@@ -5,6 +5,7 @@ import { fold } from "../../../web/conversation.js";
 import * as e2e from "../../../web/e2e.js";
 import { NOWHERE, pack, TEXT } from "../../../web/seal.js";
 import { openPrivateMessages } from "../../../web/private_messages.js";
+import { Roster } from "../../../web/roster.js";
 import { memoryKeystore } from "../../../web/keystore.js";
 import { Clock, nextTurn, NOW, until } from "./clock.mjs";
 
@@ -95,10 +96,16 @@ export class Server {
 
 /** A member: what was told to the person, and what was said to the server. */
 export async function person(server, name, keystore = memoryKeystore(), clock = server.clock, origin = ORIGIN, kept = undefined) {
-  const member = { name, keystore, events: [], said: [], got: [] };
+  const member = { name, keystore, events: [], said: [], got: [], roster: new Roster() };
+  const take = (message) => {
+    const isPresence = ["OnlineUsers", "Presence"].includes(message.msgType);
+    const change = isPresence && member.roster.take(message);
+    if (change) member.privateMessages.present(member.roster, change);
+    if (!isPresence) member.privateMessages.feed(message);
+  };
   member.hear = (message) => {
     member.got.push(message);
-    setImmediate(() => member.online && member.privateMessages.feed(message));
+    setImmediate(() => member.online && take(message));
   };
   const send = (message) => server.take(member, message);
   const tell = (event) => member.events.push(event);

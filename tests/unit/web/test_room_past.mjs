@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Messages } from "../../../web/messages.js";
-import { Questions } from "../../../web/questions.js";
+import { PAST, Questions } from "../../../web/questions.js";
 import { RoomPast } from "../../../web/room_past.js";
 import { excerpt } from "../../../web/search_dialog.js";
 
@@ -275,7 +275,7 @@ function line() {
   const sent = [];
   const timers = [];
   const state = { open: true };
-  const questions = new Questions((message) => state.open && sent.push(message) > 0, (job, ms) => timers.push({ job, ms }) - 1,
+  const questions = new Questions(PAST, (message) => state.open && sent.push(message) > 0, (job, ms) => timers.push({ job, ms }) - 1,
     (index) => (timers[index] = null));
   const answer = (more) => questions.feed({ msgType: "History", Ref: sent.at(-1).Ref, Epoch: EPOCH, Messages: [], From: 1, More: false, ...more });
   return { questions, sent, timers, state, answer };
