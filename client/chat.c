@@ -2,18 +2,20 @@
  *
  * chat.c - one member of one room. One thread.
  *
- * In the order of a session: joining (both ways of docs/PROTOCOL.md), the list of members,
- * broadcasts, refusals, losing the connection. Each type of message has a handler; the table of
+ * In the order of a session: joining (both ways of docs/PROTOCOL.md), who is here, broadcasts,
+ * refusals, losing the connection. Each type of message has a handler; the table of
  * handlers is at the end.
  */
 #include "client/chat.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
 
+#include "client/input.h"
 #include "lib/origin.h"
 
 int chat_init(struct chat *chat, struct options *options, struct output *output,
@@ -29,17 +31,9 @@ int chat_init(struct chat *chat, struct options *options, struct output *output,
     keystore_server_name(keystore, chat->address, chat->server);
     ws_client_init(&chat->ws, &options->url, NULL);
     private_init(&chat->private, &chat->ws, output, keystore, chat->server);
+    who_init(&chat->who, &chat->ws, output);
     backlog_init(&chat->backlog, &chat->ws, output, options->history);
     return 0;
-}
-
-static void forget_users(struct chat *chat)
-{
-    for (size_t i = 0; i < chat->user_count; i++)
-        free(chat->users[i]);
-    free(chat->users);
-    chat->users = NULL;
-    chat->user_count = 0;
 }
 
 void chat_fini(struct chat *chat)
@@ -47,7 +41,7 @@ void chat_fini(struct chat *chat)
     ws_client_fini(&chat->ws);
     private_fini(&chat->private);
     backlog_fini(&chat->backlog);
-    forget_users(chat);
+    who_fini(&chat->who);
     free(chat->epoch);
 }
 
@@ -186,57 +180,7 @@ static void on_server_name(struct chat *chat, const struct json_object *in)
     come_in(chat, false);
 }
 
-/* ---- The list of members ---- */
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The list is sorted, so a million names from a hostile server cost little. */
-static bool among(char *const *users, size_t count, const char *name)
-{
-    return count > 0 && bsearch(&name, users, count, sizeof(*users), by_name);
-}
-
-/* Reads the list; names for which memory is out are omitted. */
-static void read_user_list(struct chat *chat, const struct json_object *in)
-{
-    const struct json_field *list = json_find(in, "Users");
-    struct json_field element;
-    size_t at = 0, cap = 0;
-    while (list && json_element(list, &at, &element)) {
-        if (chat->user_count == cap) {
-            cap = cap ? 2 * cap : 16;
-            char **users = realloc(chat->users, cap * sizeof(*users));
-            if (!users)
-                return;
-            chat->users = users;
-        }
-        char name[NAME_MAX_BYTES + 1];
-        char *copy = json_string(&element, name, sizeof(name)) > 0 ? strdup(name) : NULL;
-        if (copy)
-            chat->users[chat->user_count++] = copy;
-    }
-}
-
-/* Reports the members of `ours` that are not in `theirs`: a single one by name. */
-static void tell_difference(struct chat *chat, char *const *ours, size_t count, char *const *theirs,
-                            size_t their_count, const char *what)
-{
-    const char *one = NULL;
-    size_t others = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (among(theirs, their_count, ours[i]))
-            continue;
-        one = ours[i];
-        others++;
-    }
-    if (others == 1)
-        output_note(chat->output, OUTPUT_INFO, "%s %s", output_quote(one).text, what);
-    else if (others > 1)
-        output_note(chat->output, OUTPUT_INFO, "%zu people %s", others, what);
-}
+/* ---- Who is here ---- */
 
 /* The first list after Joined: history has ended. A text that has not come back by now had not
  * arrived. */
@@ -246,31 +190,37 @@ static void history_ended(struct chat *chat)
     if (chat->last_id < chat->joined_id)
         chat->last_id = chat->joined_id;
     private_settle(&chat->private);
-    output_note(chat->output, OUTPUT_INFO, "%zu here; /w tells who", chat->user_count);
+    output_note(chat->output, OUTPUT_INFO, "%" PRIu64 " here; /w tells who", chat->who.count);
 }
 
-static void on_online_users(struct chat *chat, const struct json_object *in)
+/* OnlineUsers or Presence. */
+static void on_presence(struct chat *chat, const struct json_object *in)
 {
     struct client_json_heard plain = {.private = false};
-    char **before = chat->users;
-    size_t count = chat->user_count;
-    chat->users = NULL;
-    chat->user_count = 0;
-    read_user_list(chat, in);
-    if (chat->user_count > 0)
-        qsort(chat->users, chat->user_count, sizeof(*chat->users), by_name);
-    if (chat->place == CHAT_INSIDE) {
-        tell_difference(chat, chat->users, chat->user_count, before, count, "came");
-        tell_difference(chat, before, count, chat->users, chat->user_count, "left");
+    struct who_change change;
+    bool was_counted = chat->who.counted;
+    if (!who_heard(&chat->who, in, &change) ||
+        (chat->place == CHAT_ENTERING && !change.all)) { /* a change of no list */
+        who_change_fini(&change);
+        return;
     }
-    for (size_t i = 0; i < count; i++)
-        free(before[i]);
-    free(before);
-    private_users(&chat->private, chat->users, chat->user_count);
+    if (chat->place == CHAT_INSIDE)
+        who_tell_change(&chat->who, &change);
+    if (chat->place == CHAT_INSIDE && chat->who.counted && !was_counted)
+        output_note(chat->output, OUTPUT_INFO, "%" PRIu64 " here: too many to tell who came",
+                    chat->who.count);
+    private_users(&chat->private, &chat->who, &change);
+    who_change_fini(&change);
     if (chat->place == CHAT_ENTERING)
         history_ended(chat);
     output_json(chat->output, in, &plain);
     private_flush(&chat->private);
+}
+
+static void on_users(struct chat *chat, const struct json_object *in)
+{
+    if (who_answered(&chat->who, in) == WHO_COMPLETE)
+        input_offered(chat);
 }
 
 /* ---- Broadcasts ---- */
@@ -454,6 +404,7 @@ static void on_error(struct chat *chat, const struct json_object *in)
     else if (chat->place == CHAT_OUTSIDE)
         on_refusal(chat, in, why);
     else if (!end_backlog(chat, backlog_error(&chat->backlog, in, why)) &&
+             who_refused(&chat->who, in, why) == WHO_NO_QUESTION &&
              !private_error(&chat->private, in, why))
         output_note(chat->output, OUTPUT_WARN, "the server says: %s", why);
     free(text);
@@ -529,6 +480,7 @@ bool chat_lost(struct chat *chat)
     chat->place = CHAT_OUTSIDE;
     private_lost(&chat->private);
     backlog_lost(&chat->backlog);
+    who_lost(&chat->who);
     if (chat->status >= 0)
         return false;
     if (go_on_renaming(chat, why) || pause_line(chat, stayed))
@@ -566,7 +518,9 @@ static const struct {
 } handlers[] = {
     {"Hello", on_hello, OUTSIDE_ONLY},
     {"Joined", on_joined, OUTSIDE_ONLY},
-    {"OnlineUsers", on_online_users, INSIDE_ONLY},
+    {"OnlineUsers", on_presence, INSIDE_ONLY},
+    {"Presence", on_presence, INSIDE_ONLY},
+    {"Users", on_users, INSIDE_ONLY},
     {"Broadcast", on_said, INSIDE_ONLY},
     {"PrivateMessage", on_private_message, INSIDE_ONLY},
     {"UserKeys", on_user_keys, INSIDE_ONLY},

@@ -18,6 +18,7 @@
 #include "client/private_messages.h"
 #include "client/options.h"
 #include "client/output.h"
+#include "client/who.h"
 
 enum {
     CHAT_GIVE_UP_MS =
@@ -53,8 +54,7 @@ struct chat {
     char name[NAME_MAX_BYTES + 1]; /* our name in the room */
     char *epoch;                   /* Epoch of Joined; NULL: nothing to resume */
     uint64_t last_id, joined_id;   /* Id of the last broadcast received; LastId of Joined */
-    char **users;                  /* present members */
-    size_t user_count;
+    struct who who;                /* present members */
 
     int status;          /* exit status, or -1 */
     bool wants_password; /* the connection is down until a password was typed */

@@ -70,6 +70,16 @@ char *client_json_history(const char *words, uint64_t before, unsigned count, co
     return json_message_end(&w, NULL);
 }
 
+char *client_json_get_users(const char *start, unsigned limit, const char *ref)
+{
+    struct json_writer w = json_message_begin("GetUsers");
+    if (start)
+        json_write_string(&w, "Prefix", start);
+    json_write_uint(&w, "Limit", limit);
+    json_write_string(&w, "Ref", ref);
+    return json_message_end(&w, NULL);
+}
+
 char *client_json_publish_keys(const struct e2e_keys *keys, const char *ref)
 {
     struct json_writer w = json_message_begin("PublishKeys");

@@ -31,6 +31,9 @@ char *client_json_get_keys(const char *to, const char *ref);
  * newest. */
 char *client_json_history(const char *words, uint64_t before, unsigned count, const char *ref);
 
+/* A GetUsers for at most `limit` names; NULL: with any start. */
+char *client_json_get_users(const char *start, unsigned limit, const char *ref);
+
 char *client_json_publish_keys(const struct e2e_keys *keys, const char *ref);
 
 /* The notice that a private message could not be read, and why. `about` is its Ref as it was

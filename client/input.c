@@ -11,52 +11,14 @@
 #include <openssl/crypto.h>
 
 #include "client/term/command.h"
-#include "lib/name.h"
 
 enum { SUGGESTIONS_MAX = 1000 }; /* bytes of names that Tab shows; the rest is left out */
 
+/* The names for commands and Tab: in a room without a list those that the server told last. */
 static struct command_names here(const struct chat *chat)
 {
-    return (struct command_names){chat->users, chat->user_count};
-}
-
-struct listed {
-    const char *name;
-    char *fold; /* NULL: invalid, or memory is out; the names are sorted by it */
-};
-
-static int by_folded_name(const void *a, const void *b)
-{
-    const struct listed *left = a, *right = b;
-    int order =
-        strcmp(left->fold ? left->fold : left->name, right->fold ? right->fold : right->name);
-    return order ? order : strcmp(left->name, right->name);
-}
-
-/* Lists the members in the order in which people look for names: "ana" before "Bob". */
-static void tell_who(struct chat *chat)
-{
-    size_t count = chat->user_count;
-    struct listed *all = calloc(count + 1, sizeof(*all));
-    if (!all) {
-        output_note(chat->output, OUTPUT_WARN, "out of memory");
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const char *name = chat->users[i];
-        bool good = name_check(name, strlen(name)) == NULL;
-        all[i] = (struct listed){name, good ? name_fold(name, strlen(name)) : NULL};
-    }
-    qsort(all, count, sizeof(*all), by_folded_name);
-    screen_begin(&chat->output->screen);
-    screen_put(&chat->output->screen, SCREEN_DIM, "-- here:", 8);
-    for (size_t i = 0; i < count; i++) {
-        screen_put(&chat->output->screen, SCREEN_PLAIN, i ? ", " : " ", i ? 2 : 1);
-        output_name(chat->output, all[i].name);
-        free(all[i].fold);
-    }
-    screen_end(&chat->output->screen);
-    free(all);
+    const struct who_names *names = chat->who.counted ? &chat->who.found : &chat->who.here;
+    return (struct command_names){names->names, names->count};
 }
 
 /* The conversation that a command is about; NULL after reporting why there is none. */
@@ -156,7 +118,7 @@ static void do_command(struct chat *chat, const struct command *command)
         output_note(chat->output, OUTPUT_INFO, "%s", command_help);
         break;
     case COMMAND_WHO:
-        tell_who(chat);
+        who_show(&chat->who, command->text);
         break;
     case COMMAND_MSG:
         do_msg(chat, command);
@@ -225,25 +187,46 @@ static void suggest(struct chat *chat)
     output_note(chat->output, OUTPUT_INFO, "%s", text);
 }
 
-static void on_tab(struct chat *chat)
+/* Completes the word before the cursor as far as the names allow, or shows them. */
+static void complete(struct chat *chat, const struct command_completion *found)
 {
     char *word;
     struct line_edit *line = &chat->output->screen.line;
-    struct command_completion found = command_complete(line->text, line->at, here(chat));
-    if (found.matches == 0)
+    if (found->matches == 0)
         return;
-    bool typed = found.common_len == line->at - found.from &&
-                 memcmp(found.common, line->text + found.from, found.common_len) == 0;
-    if (found.matches > 1 && typed) {
+    bool typed = found->common_len == line->at - found->from &&
+                 memcmp(found->common, line->text + found->from, found->common_len) == 0;
+    if (found->matches > 1 && typed) {
         suggest(chat);
         return;
     }
-    const char *quote = found.quote ? "\"" : "";
-    if (asprintf(&word, "%s%.*s%s%s", quote, (int)found.common_len, found.common, quote,
-                 found.matches == 1 ? found.behind : "") < 0)
+    const char *quote = found->quote ? "\"" : "";
+    if (asprintf(&word, "%s%.*s%s%s", quote, (int)found->common_len, found->common, quote,
+                 found->matches == 1 ? found->behind : "") < 0)
         return;
-    line_edit_replace(line, found.from, word);
+    line_edit_replace(line, found->from, word);
     free(word);
+}
+
+static void on_tab(struct chat *chat)
+{
+    const struct line_edit *line = &chat->output->screen.line;
+    struct command_completion found = command_complete(line->text, line->at, here(chat));
+    bool verb = found.from == 0 && line->text[0] == '/';
+    if (!verb && chat->who.counted)
+        who_complete(&chat->who, &chat->private.pace, line->text, line->at, line->at - found.from);
+    else
+        complete(chat, &found);
+}
+
+void input_offered(struct chat *chat)
+{
+    const struct line_edit *line = &chat->output->screen.line;
+    if (!who_is_waiting(&chat->who, line->text, line->at))
+        return;
+    struct command_completion found = command_complete(line->text, line->at, here(chat));
+    complete(chat, &found);
+    screen_draw(&chat->output->screen, false);
 }
 
 static void on_interrupt(struct chat *chat)

@@ -13,4 +13,7 @@
  * draw the line: the caller draws once for all bytes of a read. */
 void input_key(struct chat *chat, unsigned char byte);
 
+/* Names have come that Tab asked for (who.h): completes the line if it is still the same. */
+void input_offered(struct chat *chat);
+
 #endif

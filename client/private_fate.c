@@ -141,26 +141,27 @@ void private_lost(struct private_messages *private)
         conversation_left(conversation);
 }
 
-static int compare_users(const void *a, const void *b)
+/* Pending answers to GetKeys are useless now for those who may be others. A member who has not
+ * confirmed a text may have returned with another session key. */
+void private_users(struct private_messages *private, const struct who *who,
+                   const struct who_change *change)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Pending answers to GetKeys are useless now. A member who has not confirmed a text may have
- * returned with another session key. */
-void private_users(struct private_messages *private, char *const *users, size_t count)
-{
-    conversations_expire(&private->conversations);
+    int64_t now = private->steady();
+    bool asks_all = change->all || (who->counted && now >= private->recheck_at);
+    if (asks_all)
+    private->recheck_at = now + PRIVATE_RECHECK_MS;
     for (struct conversation *conversation = private->conversations.first; conversation;
          conversation = conversation->next) {
-        conversation->wants_keys |= conversation->compare_until != 0;
-        if (!conversation->plain && conversation->texts == 0)
-            continue;
         const char *name = conversation->name;
-        bool here = count > 0 && bsearch(&name, users, count, sizeof(*users), compare_users);
-        if (conversation->plain && !here)
+        bool gone = who_knows(who, name) == WHO_GONE;
+        bool joined = who_among(&change->joined, name), left = who_among(&change->left, name);
+        if (!change->all && !who->counted && !joined && !left)
+            continue;
+        conversation_expire(conversation);
+        conversation->wants_keys |= conversation->compare_until != 0;
+        if (conversation->plain && (gone || left))
             conversation_left(conversation);
-        conversation->wants_keys |= conversation->texts > 0 && here;
+        conversation->wants_keys |= conversation->texts > 0 && !gone && (asks_all || joined);
     }
 }
 

@@ -21,10 +21,12 @@
 #include "client/pace.h"
 #include "client/unacked.h"
 #include "client/output.h"
+#include "client/who.h"
 #include "client/keys/conversation.h"
 
 enum {
     PRIVATE_CONFIRM_MS = 10000, /* a text that is not confirmed so long after sending is late */
+    PRIVATE_RECHECK_MS = 30000, /* see private_users */
     PRIVATE_COMPARE_MS = 5000,  /* how long /verify waits for keys; then it is cancelled */
     PRIVATE_AHEAD = 128,        /* texts of a script to the room that are in flight at one time */
 };
@@ -45,6 +47,7 @@ struct private_messages {
     bool looking;       /* during private_accept: received messages that waited are opened now */
     bool inside;        /* joined, and all earlier messages were received */
     size_t max_message; /* size limit of the server's messages in bytes */
+    int64_t recheck_at; /* when private_users may ask again for all texts that wait */
     bool failed;        /* a text will not be delivered, or was not confirmed */
     bool heard;         /* a private message was read */
     struct conversation
@@ -77,9 +80,10 @@ void private_wrong_origin(struct private_messages *private, const char *origin);
  * except plaintext to one person, who could receive it twice. */
 void private_settle(struct private_messages *private);
 
-/* The list of members has changed. `users` are spelled as the server spells them, and sorted by
- * strcmp. */
-void private_users(struct private_messages *private, char *const *users, size_t count);
+/* Who is here has changed. While nobody knows who came, texts that wait ask for keys every
+ * PRIVATE_RECHECK_MS at most. */
+void private_users(struct private_messages *private, const struct who *who,
+                   const struct who_change *change);
 
 /* The connection was lost. Choices of plaintext are cancelled. */
 void private_lost(struct private_messages *private);

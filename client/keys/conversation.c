@@ -83,13 +83,17 @@ void conversations_close(struct conversations *conversations)
     conversations->open = false;
 }
 
+void conversation_expire(struct conversation *conversation)
+{
+    conversation->asked = false;
+    conversation->state = CONVERSATION_ASKING;
+}
+
 void conversations_expire(struct conversations *conversations)
 {
     for (struct conversation *conversation = conversations->first; conversation;
-         conversation = conversation->next) {
-        conversation->asked = false;
-        conversation->state = CONVERSATION_ASKING;
-    }
+         conversation = conversation->next)
+        conversation_expire(conversation);
 }
 
 void conversations_tidy(struct conversations *conversations, struct e2e_now now)

@@ -96,8 +96,11 @@ bool conversations_begin(struct conversations *conversations, const struct e2e_p
 /* The connection goes on without our keys. */
 void conversations_close(struct conversations *conversations);
 
-/* The list of members has changed: all keys of others must be requested again. */
+/* All may be others by now: all keys of others must be requested again. */
 void conversations_expire(struct conversations *conversations);
+
+/* This person may have other keys by now: they must be requested again. */
+void conversation_expire(struct conversation *conversation);
 
 /* Wipes expired session keys. Must be called every few seconds. */
 void conversations_tidy(struct conversations *conversations, struct e2e_now now);

@@ -9,7 +9,7 @@
 
 #include <utf8proc.h>
 
-const char command_help[] = "/w                  who is here\n"
+const char command_help[] = "/w [START]          who is here, or whose names begin with START\n"
                             "/msg NAME TEXT      say something to NAME alone, encrypted\n"
                             "/me TEXT            say what you do: \"* ana waves\"\n"
                             "/nick NAME          come in again as NAME\n"
@@ -39,7 +39,7 @@ static const struct verb {
     const char *form;
 } verbs[] = {
     {"/help", COMMAND_HELP, TAKES_NOTHING, "/help"},
-    {"/w", COMMAND_WHO, TAKES_NOTHING, "/w"},
+    {"/w", COMMAND_WHO, TAKES_ANYTHING, "/w [START]"},
     {"/msg", COMMAND_MSG, TAKES_NAME_AND_TEXT, "/msg NAME TEXT"},
     {"/me", COMMAND_TEXT, TAKES_TEXT, "/me TEXT"},
     {"/nick", COMMAND_NICK, TAKES_REST, "/nick NAME"},

@@ -325,24 +325,34 @@ static inline void relay_run(int64_t ms)
 
 static inline void relay_tell_users(struct member *comes)
 {
-    char *users[RELAY_MEMBERS];
-    size_t count = 0;
+    char list[RELAY_MEMBERS * (NAME_MAX_BYTES + 8) + 64] =
+        "{\"msgType\":\"OnlineUsers\",\"Users\":[";
+    size_t len = strlen(list);
+    struct json_object in;
+    struct json_error error;
     for (size_t i = 0; i < relay.count; i++)
-        if (relay.members[i]->online && asprintf(&users[count], "%s", relay.members[i]->name) > 0)
-            count++;
+        if (relay.members[i]->online)
+            len += (size_t)snprintf(list + len, sizeof(list) - len, "%s\"%s\"",
+                                    list[len - 1] == '[' ? "" : ",", relay.members[i]->name);
+    snprintf(list + len, sizeof(list) - len, "]}");
     for (size_t i = 0; i < relay.count; i++) {
         struct member *member = relay.members[i];
         if (!member->online)
             continue;
         relay_enter(member);
-        private_users(&member->private, users, count);
+        struct who who = {.output = NULL};
+        struct who_change change;
+        if (json_parse_message(&in, list, strlen(list), &error) == 0 &&
+            who_heard(&who, &in, &change)) {
+            private_users(&member->private, &who, &change);
+            who_change_fini(&change);
+        }
+        who_fini(&who);
         if (member == comes)
             private_settle(&member->private);
         private_flush(&member->private);
         relay_leave();
     }
-    while (count > 0)
-        free(users[--count]);
 }
 
 static inline void relay_connect(struct member *member)
