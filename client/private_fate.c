@@ -148,8 +148,7 @@ void private_users(struct private_messages *private, const struct who *who,
 {
     int64_t now = private->steady();
     bool asks_all = change->all || (who->counted && now >= private->recheck_at);
-    if (asks_all)
-    private->recheck_at = now + PRIVATE_RECHECK_MS;
+    private->recheck_at = asks_all ? now + PRIVATE_RECHECK_MS : private->recheck_at;
     for (struct conversation *conversation = private->conversations.first; conversation;
          conversation = conversation->next) {
         const char *name = conversation->name;

@@ -129,7 +129,7 @@ static bool is_array(const struct json_field *field)
     return field && field->value[0] == '[';
 }
 
-static bool replace(struct who *who, const struct json_object *in, struct who_change *change)
+static bool take_state(struct who *who, const struct json_object *in, struct who_change *change)
 {
     struct who_names before = who->here;
     const struct json_field *users = json_find(in, "Users");
@@ -154,7 +154,7 @@ static bool replace(struct who *who, const struct json_object *in, struct who_ch
 }
 
 /* Takes those who left off the list, then adds those who joined. */
-static void apply(struct who *who, const struct who_change *change)
+static void apply_change(struct who *who, const struct who_change *change)
 {
     size_t kept = 0;
     struct who_names *here = &who->here;
@@ -173,7 +173,7 @@ static void apply(struct who *who, const struct who_change *change)
         count_only(who, here->count);
 }
 
-static bool alter(struct who *who, const struct json_object *in, struct who_change *change)
+static bool take_change(struct who *who, const struct json_object *in, struct who_change *change)
 {
     uint64_t version = json_get_uint(in, "Version");
     const struct json_field *joined = json_find(in, "Joined"), *left = json_find(in, "Left");
@@ -189,15 +189,15 @@ static bool alter(struct who *who, const struct json_object *in, struct who_chan
     who_read_names(&change->left, left);
     sort_names(&change->joined);
     sort_names(&change->left);
-    apply(who, change);
+    apply_change(who, change);
     return true;
 }
 
 bool who_heard(struct who *who, const struct json_object *in, struct who_change *change)
 {
     *change = (struct who_change){.all = false};
-    return json_equals(in, "msgType", "Presence") ? alter(who, in, change)
-                                                  : replace(who, in, change);
+    return json_equals(in, "msgType", "Presence") ? take_change(who, in, change)
+                                                  : take_state(who, in, change);
 }
 
 /* ---- For the user ---- */

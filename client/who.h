@@ -88,12 +88,12 @@ void who_names_fini(struct who_names *names);
 
 /* ---- Questions (who_ask.c) ---- */
 
-/* Shows who is here, or whose name begins with `start` ("": everybody). In a room without a list the
- * server is asked. */
+/* Shows who is here, or whose name begins with `start` ("": everybody). In a room without a list
+ * the server is asked. */
 void who_show(struct who *who, const char *start);
 
-/* Asks for the names that begin with the `len` bytes before the cursor, for Tab, if the pace allows.
- * `line` and `at` are the typed line and its cursor. */
+/* Asks for the names that begin with the `len` bytes before the cursor, for Tab, if the pace allows
+ * it. `line` and `at` are the typed line and its cursor. */
 void who_complete(struct who *who, struct pace *pace, const char *line, size_t at, size_t len);
 
 /* Handles a Users; and an Error, with its text `why`. Returns the question that it answers: after

@@ -57,7 +57,7 @@ static int by_folded_name(const void *a, const void *b)
     return order ? order : strcmp(left->name, right->name);
 }
 
-static char *fold_of(const char *name)
+static char *fold_valid(const char *name)
 {
     return name_check(name, strlen(name)) ? NULL : name_fold(name, strlen(name));
 }
@@ -71,7 +71,7 @@ static size_t pick_names(const struct who_names *names, const char *start, char 
     if (!all)
         return SIZE_MAX;
     for (size_t i = 0; i < names->count; i++) {
-        char *fold = fold_of(names->names[i]);
+        char *fold = fold_valid(names->names[i]);
         if (!start || (fold && strncmp(fold, start, strlen(start)) == 0))
             all[count++] = (struct folded_name){names->names[i], fold};
         else

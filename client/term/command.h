@@ -39,7 +39,8 @@ struct command {
     const char *name; /* the person it is about: not NUL-terminated */
     size_t name_len;
     const char *text; /* COMMAND_TEXT, COMMAND_MSG: the text; COMMAND_WHO, COMMAND_HISTORY,
-                       * COMMAND_SEARCH: the rest of the line, which may be ""; COMMAND_LACKS: the usage */
+                       * COMMAND_SEARCH: the rest of the line, which may be ""; COMMAND_LACKS: the
+                       * usage */
 };
 
 /* Parses a line. White space before a slash does not count: " /msg bob secret" is a command, too. A

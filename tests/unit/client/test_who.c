@@ -38,8 +38,8 @@ static const char *heard(struct who *who, const char *json)
     struct who_change change;
     assert_int_equal(json_parse_message(&in, json, strlen(json), &error), 0);
     bool taken = who_heard(who, &in, &change);
-    snprintf(text, sizeof(text), "%s%s/%s", change.all ? "all " : "",
-             joined_names(&change.joined), joined_names(&change.left));
+    snprintf(text, sizeof(text), "%s%s/%s", change.all ? "all " : "", joined_names(&change.joined),
+             joined_names(&change.left));
     who_tell_change(who, &change);
     who_change_fini(&change);
     return taken ? text : NULL;
@@ -57,7 +57,8 @@ static void states(void **state)
     assert_int_equal(who_knows(&who, "ana"), WHO_HERE);
     assert_int_equal(who_knows(&who, "Ana"), WHO_GONE);
     assert_string_equal(
-        heard(&who, "{\"msgType\":\"OnlineUsers\",\"Version\":2,\"Users\":[\"cem\",\"bo\",\"bo\"]}"),
+        heard(&who,
+              "{\"msgType\":\"OnlineUsers\",\"Version\":2,\"Users\":[\"cem\",\"bo\",\"bo\"]}"),
         "all cem/ana");
     assert_int_equal(who.count, 2);
     who_fini(&who);
@@ -77,7 +78,8 @@ static void changes(void **state)
                                     "\"Joined\":[\"cem\"],\"Left\":[\"cem\",\"nobody\"]}"),
                         "cem/cem nobody");
     assert_string_equal(joined_names(&who.here), "ana cem eve");
-    assert_null(heard(&who, "{\"msgType\":\"Presence\",\"Since\":2,\"Version\":3,\"Left\":[\"ana\"]}"));
+    assert_null(
+        heard(&who, "{\"msgType\":\"Presence\",\"Since\":2,\"Version\":3,\"Left\":[\"ana\"]}"));
     assert_null(heard(&who, "{\"msgType\":\"Presence\",\"Version\":1,\"Joined\":[\"bo\"]}"));
     assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Version\":9,\"Left\":[\"ana\"]}"),
                         "/ana");
@@ -94,14 +96,16 @@ static void counted(void **state)
                         "all /");
     assert_true(who.counted && who.count == 5000);
     assert_int_equal(who_knows(&who, "ana"), WHO_UNKNOWN);
-    assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Version\":2,\"Count\":5001}"), "/");
+    assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Version\":2,\"Count\":5001}"),
+                        "/");
     assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Version\":3,\"Count\":5002,"
                                     "\"Joined\":[\"ana\"]}"),
                         "/");
     assert_true(who.counted && who.count == 5002);
     heard(&who, "{\"msgType\":\"OnlineUsers\",\"Version\":4,\"Users\":[\"ana\"]}");
     assert_true(!who.counted && who.count == 1);
-    assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Version\":5,\"Count\":2001}"), "/");
+    assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Version\":5,\"Count\":2001}"),
+                        "/");
     assert_true(who.counted && who.count == 2001 && who.here.count == 0);
     who_fini(&who);
 }
@@ -149,13 +153,15 @@ static void no_list_grows_without_end(void **state)
     struct who who;
     (void)state;
     char *most = list_of("{\"msgType\":\"OnlineUsers\",\"Version\":1,\"Users\":", WHO_NAMES_MAX);
-    char *more = list_of("{\"msgType\":\"OnlineUsers\",\"Version\":1,\"Users\":", WHO_NAMES_MAX + 1);
+    char *more =
+        list_of("{\"msgType\":\"OnlineUsers\",\"Version\":1,\"Users\":", WHO_NAMES_MAX + 1);
     who_init(&who, &ws, &output);
     assert_non_null(heard(&who, more));
     assert_true(who.counted && who.count == WHO_NAMES_MAX + 1);
     assert_non_null(heard(&who, most));
     assert_true(!who.counted && who.here.count == WHO_NAMES_MAX);
-    assert_non_null(heard(&who, "{\"msgType\":\"Presence\",\"Version\":2,\"Joined\":[\"one more\"]}"));
+    assert_non_null(
+        heard(&who, "{\"msgType\":\"Presence\",\"Version\":2,\"Joined\":[\"one more\"]}"));
     assert_true(who.counted && who.here.count == 0);
     free(most);
     free(more);
@@ -171,7 +177,8 @@ static void short_memory(void **state)
         who_init(&who, &ws, &output);
         heard(&who, "{\"msgType\":\"OnlineUsers\",\"Version\":1,\"Users\":[\"ana\",\"bo\"]}");
         no_memory_after(after);
-        heard(&who, "{\"msgType\":\"Presence\",\"Version\":2,\"Joined\":[\"cem\"],\"Left\":[\"bo\"]}");
+        heard(&who,
+              "{\"msgType\":\"Presence\",\"Version\":2,\"Joined\":[\"cem\"],\"Left\":[\"bo\"]}");
         no_memory_end();
         assert_int_equal(who_knows(&who, "ana"), WHO_HERE);
         assert_true(who.here.count <= 3);
@@ -184,8 +191,8 @@ static void short_memory(void **state)
 /* Answers count only if they were asked for; a closed connection takes no question. */
 static void questions(void **state)
 {
-    static const char answer[] =
-        "{\"msgType\":\"Users\",\"Count\":5000,\"Users\":[\"ana\"],\"More\":true,\"Ref\":\"who-1\"}";
+    static const char answer[] = "{\"msgType\":\"Users\",\"Count\":5000,\"Users\":[\"ana\"],"
+                                 "\"More\":true,\"Ref\":\"who-1\"}";
     struct who who;
     struct json_object in;
     struct json_error error;
@@ -214,10 +221,13 @@ static void questions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(states),       cmocka_unit_test(changes),
-        cmocka_unit_test(counted),      cmocka_unit_test(passed_over),
+        cmocka_unit_test(states),
+        cmocka_unit_test(changes),
+        cmocka_unit_test(counted),
+        cmocka_unit_test(passed_over),
         cmocka_unit_test(no_list_grows_without_end),
-        cmocka_unit_test(short_memory), cmocka_unit_test(questions),
+        cmocka_unit_test(short_memory),
+        cmocka_unit_test(questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
