@@ -153,18 +153,31 @@ static bool take_state(struct who *who, const struct json_object *in, struct who
     return true;
 }
 
-/* Takes those who left off the list, then adds those who joined. */
-static void apply_change(struct who *who, const struct who_change *change)
+/* Drops the names that are among `others`, unless they are among `except` (NULL: none), too; or
+ * with `keep` all other names. */
+static void drop_names(struct who_names *names, const struct who_names *others, bool keep,
+                       const struct who_names *except)
 {
     size_t kept = 0;
-    struct who_names *here = &who->here;
-    for (size_t i = 0; i < here->count; i++) {
-        if (who_among(&change->left, here->names[i]))
-            free(here->names[i]);
+    for (size_t i = 0; i < names->count; i++) {
+        char *name = names->names[i];
+        bool found = who_among(others, name) && !(except && who_among(except, name));
+        if (found == keep)
+            names->names[kept++] = name;
         else
-            here->names[kept++] = here->names[i];
+            free(name);
     }
-    here->count = kept;
+    names->count = kept;
+}
+
+/* Takes those who left off the list, then adds those who joined. Our list may be newer than that of
+ * others: what it has already is no news. */
+static void apply_change(struct who *who, struct who_change *change)
+{
+    struct who_names *here = &who->here;
+    drop_names(&change->left, here, true, NULL);
+    drop_names(&change->joined, here, false, &change->left);
+    drop_names(here, &change->left, false, NULL);
     for (size_t i = 0; i < change->joined.count; i++)
         push_name(here, strdup(change->joined.names[i]));
     sort_names(here);

@@ -76,7 +76,7 @@ static void changes(void **state)
     assert_string_equal(joined_names(&who.here), "ana cem eve");
     assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Since\":2,\"Version\":3,"
                                     "\"Joined\":[\"cem\"],\"Left\":[\"cem\",\"nobody\"]}"),
-                        "cem/cem nobody");
+                        "cem/cem");
     assert_string_equal(joined_names(&who.here), "ana cem eve");
     assert_null(
         heard(&who, "{\"msgType\":\"Presence\",\"Since\":2,\"Version\":3,\"Left\":[\"ana\"]}"));
@@ -84,6 +84,10 @@ static void changes(void **state)
     assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Version\":9,\"Left\":[\"ana\"]}"),
                         "/ana");
     assert_int_equal(who.count, 2);
+    assert_string_equal(heard(&who, "{\"msgType\":\"Presence\",\"Version\":10,\"Since\":5,"
+                                    "\"Joined\":[\"cem\",\"dora\"],\"Left\":[\"bo\"]}"),
+                        "dora/"); /* our list was newer than that of others */
+    assert_string_equal(joined_names(&who.here), "cem dora eve");
     who_fini(&who);
 }
 
