@@ -182,6 +182,11 @@ static void on_server_name(struct chat *chat, const struct json_object *in)
 
 /* ---- Who is here ---- */
 
+static void tell_count(struct chat *chat)
+{
+    output_note(chat->output, OUTPUT_INFO, "%" PRIu64 " here; /w tells who", chat->who.count);
+}
+
 /* The first list after Joined: history has ended. A text that has not come back by now had not
  * arrived. */
 static void history_ended(struct chat *chat)
@@ -190,7 +195,18 @@ static void history_ended(struct chat *chat)
     if (chat->last_id < chat->joined_id)
         chat->last_id = chat->joined_id;
     private_settle(&chat->private);
-    output_note(chat->output, OUTPUT_INFO, "%" PRIu64 " here; /w tells who", chat->who.count);
+    tell_count(chat);
+}
+
+/* Tells who came and left, or that this is not told from now on, or is told again. */
+static void tell_change(struct chat *chat, const struct who_change *change, bool was_counted)
+{
+    who_tell_change(&chat->who, change);
+    if (chat->who.counted && !was_counted)
+        output_note(chat->output, OUTPUT_INFO, "%" PRIu64 " here: too many to tell who came",
+                    chat->who.count);
+    else if (was_counted && !chat->who.counted)
+        tell_count(chat);
 }
 
 /* OnlineUsers or Presence. */
@@ -198,23 +214,17 @@ static void on_presence(struct chat *chat, const struct json_object *in)
 {
     struct client_json_heard plain = {.private = false};
     struct who_change change;
-    bool was_counted = chat->who.counted;
-    if (!who_heard(&chat->who, in, &change) ||
-        (chat->place == CHAT_ENTERING && !change.all)) { /* a change of no list */
-        who_change_fini(&change);
-        return;
+    bool was_counted = chat->who.counted, inside = chat->place == CHAT_INSIDE;
+    if (who_heard(&chat->who, in, &change) && (inside || change.all)) {
+        if (inside)
+            tell_change(chat, &change, was_counted);
+        private_users(&chat->private, &chat->who, &change);
+        if (!inside)
+            history_ended(chat);
+        output_json(chat->output, in, &plain);
+        private_flush(&chat->private);
     }
-    if (chat->place == CHAT_INSIDE)
-        who_tell_change(&chat->who, &change);
-    if (chat->place == CHAT_INSIDE && chat->who.counted && !was_counted)
-        output_note(chat->output, OUTPUT_INFO, "%" PRIu64 " here: too many to tell who came",
-                    chat->who.count);
-    private_users(&chat->private, &chat->who, &change);
     who_change_fini(&change);
-    if (chat->place == CHAT_ENTERING)
-        history_ended(chat);
-    output_json(chat->output, in, &plain);
-    private_flush(&chat->private);
 }
 
 static void on_users(struct chat *chat, const struct json_object *in)

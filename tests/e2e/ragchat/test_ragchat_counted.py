@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from crowd import Crowd
 from helpers import PATIENCE, wait_until
 from terminal import Listener, Terminal
 from test_ragchat_servers import NONCE, Fake
@@ -155,6 +156,7 @@ def test_changes_are_told_and_the_room_grows_too_large(large, homes):
     server.order({"kind": "OnlineUsers", "Version": 9, "Count": 3, "Users": ["ana", "Zoe", "zo"]})
     server.order({"kind": "Broadcast", "SrcUser": "zo", "text": "listed again"})
     ana.wait("listed again")
+    ana.wait("3 here; /w tells who")
     ana.say("/w z")
     ana.wait("here: zo, Zoe")
     assert ana.text().count(" left") == 1 and "Zoe came" not in ana.text()
@@ -170,3 +172,26 @@ def test_scripts_get_changes_as_they_come(large, homes):
     ear.wait(1)
     assert ear.of("Presence") == [{**change, "msgType": "Presence"}]
     assert ear.end()[0] == 0
+
+
+@pytest.mark.plain_run("two thousand members take too long under a sanitizer")
+def test_with_a_server_of_two_thousand(serve, homes):
+    server = serve(max_clients=3000, max_clients_per_address=0)
+    ana = Terminal(server, "ana", homes("ana"), NO_COLOR="1")
+    ana.wait("1 here; /w tells who")
+    with Crowd(server, 2001, "user", "listen", "127.0.0.1"):
+        ana.wait(r"200\d here: too many to tell who came")
+        ana.say("/w User-1234")
+        ana.wait("here: user-1234")
+        ana.say("/w user-20")
+        ana.wait("here: user-20, user-200, user-2000")
+        ana.type("/msg user-199\t")
+        ana.wait("user-199 +user-1990")
+        ana.type("9\t")
+        ana.wait_row("> /msg user-1999")
+        ana.say("psst")
+        ana.wait('not sent to user-1999: "psst": there are no keys')
+        ana.say("/msg user-2001 psst")
+        ana.wait('not sent to user-2001: "psst": nobody of that name is here')
+    ana.wait(r"[0-9]+ here; /w tells who")
+    ana.wait(r"\d+ people left|\S+ left")
