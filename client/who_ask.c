@@ -87,7 +87,7 @@ static size_t pick_names(const struct who_names *names, const char *start, char 
 }
 
 /* Shows the list, or the part of it that begins with the fold `start`. */
-static void show_list(struct who *who, const char *start)
+static void show_here(struct who *who, const char *start)
 {
     char **picked = calloc(who->here.count + 1, sizeof(*picked));
     size_t count = picked ? pick_names(&who->here, start, picked) : SIZE_MAX;
@@ -130,7 +130,7 @@ void who_show(struct who *who, const char *start)
     text[len] = '\0';
     if (!who->counted) {
         char *fold = len > 0 ? name_fold(text, len) : NULL;
-        show_list(who, fold);
+        show_here(who, fold);
         free(fold);
     } else if (who->asked == WHO_SHOW) {
         output_note(who->output, OUTPUT_NOTE, "the last answer has not come yet");
