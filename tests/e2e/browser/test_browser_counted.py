@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A room of thousands, of which the page knows only the number: names on demand, and by their beginning."""
+import subprocess
+
 import pytest
 
 from browser_user import in_browser
+from helpers import PASSWORD, PATIENCE
+from load_generator import COMMAND, arguments
 
 pytestmark = in_browser("counted")
 
@@ -227,3 +231,32 @@ def test_room_that_shrinks_is_listed_again(large):
     ana.js("() => { window.socket.version = 1000; window.socket.presence({}); }")
     ana.wait_text("#online-count", "5,002 here")
     rows(ana, 100)
+
+
+def test_with_a_server_of_two_thousand(open_house):
+    """Its real order of names, its versions, and the way back to a list."""
+    house = open_house(max_clients=3000, max_clients_per_address=0)
+    ana, bo = house.members("ana", "bo", size=WIDE)
+    options = {"password": PASSWORD, "members": 2001, "idle": 600}
+    with subprocess.Popen([*COMMAND, *arguments(house.server.port, True, options)]) as crowd:
+        try:
+            ana.wait_text("#online-count", "2,003 here", patience=6 * PATIENCE)
+            rows(ana, 100)
+            ana.js(TO_END)
+            rows(ana, 200)
+            shown = ana.people()
+            assert shown[:2] == ["ana", "bo"] and shown == sorted(set(shown))
+            ana.fill("#people-filter", shown[-1].upper())
+            rows(ana, 1)
+            ana.say("/msg bo psst")
+            ana.talk_state("encrypted")
+            bo.talk_to("ana")
+            bo.hears("psst", by="ana")
+            bo.whisper("yes")
+            ana.hears("yes", by="bo")
+            ana.picture("counted-server")
+        finally:
+            crowd.terminate()
+    for person in (ana, bo):
+        person.wait_text("#online-count", "2 online", patience=6 * PATIENCE)
+    assert not ana.visible("#people-more") and "bo" in bo.people()
