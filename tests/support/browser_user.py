@@ -143,6 +143,7 @@ class Person(Page):
     def talk_to(self, name):
         """Opens the conversation with somebody who is here."""
         selector = f"#people-list [data-name='{name}'] button.person"
+        self.wait("selector => document.querySelector(selector) !== null", selector)
         if not self.visible(selector):
             self.click("#people-button")
         self.click(selector)
