@@ -402,8 +402,8 @@ static long ration_reads(BIO *bio, int operation, const char *bytes, size_t len,
     return -1;
 }
 
-/* SSL_get_error(3) wants the thread's error queue to be empty before each call. It nearly always is,
- * and to look costs a quarter of clearing it. */
+/* SSL_get_error(3) wants the thread's error queue to be empty before each call. It nearly always
+ * is, and to look costs a quarter of clearing it. */
 static void begin_call(void)
 {
     if (ERR_peek_error())
