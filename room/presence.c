@@ -29,7 +29,9 @@
 #include "ws.h"
 
 enum {
-    MEMBERS_PER_MS = 20, /* above PRESENCE_SMALL_ROOM: a change every count/20 ms, 500 for 10,000 */
+    QUIET_PER_MS = 20,   /* above PRESENCE_SMALL_ROOM changes wait until nothing has changed for
+                            count/20 ms, 500 for 10,000 members */
+    LATEST_PER_MS = 5,   /* and at most count/5 ms since the last time, 2 s for 10,000 */
     OVERHEAD_BYTES = 80, /* of a frame, a TLS record and a segment: they are paid for, too */
     BYTES_PER_MS = 1,    /* budget for changes to one member */
     BURST_MS = 4000,     /* of that budget may be used at once */
@@ -322,13 +324,19 @@ static bool publish_changes(struct room *room, int64_t now)
     return all;
 }
 
-/* When the next change may be sent. */
-static int64_t next_change(const struct room *room)
+/* When what has changed now may be sent. In a large room a crowd that joins is awaited for a while,
+ * because each time costs a write for each member. */
+static int64_t next_change(const struct room *room, int64_t now)
 {
     const struct presence *presence = &room->presence;
     int64_t due = presence->sent, paid = presence->paid - BURST_MS;
-    if (room->count > PRESENCE_SMALL_ROOM)
-        due += (int64_t)room->count / MEMBERS_PER_MS;
+    if (room->count > PRESENCE_SMALL_ROOM) {
+        int64_t quiet = (int64_t)room->count / QUIET_PER_MS;
+        int64_t latest = presence->sent + (int64_t)room->count / LATEST_PER_MS;
+        due += quiet;
+        if (due < now + quiet)
+            due = latest < now + quiet ? latest : now + quiet;
+    }
     return paid > due ? paid : due;
 }
 
@@ -336,10 +344,10 @@ static int64_t next_change(const struct room *room)
 static void update_changes(struct room *room, int64_t now, bool force)
 {
     struct presence *presence = &room->presence;
-    int64_t next = force ? now : next_change(room);
+    int64_t next = force ? now : next_change(room, now);
     if (now >= next)
         presence->due = publish_changes(room, now) ? INT64_MAX : now + PRESENCE_RETRY_MS;
-    else if (presence->due == INT64_MAX)
+    else
         presence->due = next;
 }
 
@@ -369,7 +377,7 @@ static void assign_sender(struct room *room, struct member *preferred)
     if (!sender)
         sender = preferred ? preferred : room->members[0];
     room->presence_sender = sender;
-    if (atomic_exchange(&sender->presence_due, due) != due)
+    if (atomic_exchange(&sender->presence_due, due) > due)
         outbox_wake(sender->out);
 }
 

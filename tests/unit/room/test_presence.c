@@ -12,8 +12,9 @@
 #include "user_list.h"
 
 enum {
-    SMALL = 50,  /* members up to which a change may follow another at once */
-    PER_MS = 20, /* above it: a change every count / 20 ms */
+    SMALL = 50,        /* members up to which a change may follow another at once */
+    QUIET_PER_MS = 20, /* above it: when nothing has changed for count / 20 ms */
+    LATEST_PER_MS = 5, /* and at most count / 5 ms since the last time */
     OVERHEAD = 80,
     CHANGE_MS_MAX = 500,
     LISTS_MS_MAX = 5000,
@@ -369,12 +370,44 @@ static void test_in_a_large_room_changes_wait(void **state)
     people[SMALL] = presence_join("late");
     assert_ptr_equal(room->presence_sender, &people[SMALL]->member);
     assert_int_equal(people[SMALL]->member.presence_due,
-                     room->presence.sent + (SMALL + 1) / PER_MS);
+                     room->presence.sent + (SMALL + 1) / QUIET_PER_MS);
     presence_send_now(room);
     room->presence.paid = 0;
     room_member_leave(people[SMALL]);
     assert_null(room->presence_sender);
     free_all(people, SMALL + 1);
+}
+
+/* A change waits until it has been quiet for a while, but others cannot put it off without end. */
+static void test_a_large_room_waits_for_a_crowd(void **state)
+{
+    (void)state;
+    enum { MANY = 500, QUIET = MANY / QUIET_PER_MS, LATEST = MANY / LATEST_PER_MS };
+    struct room_member *people[MANY];
+    char name[16];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "m%03d", i);
+        people[i] = presence_join(name);
+    }
+    struct room *room = people[0]->member.room;
+    int64_t began, ended, due, latest = 0;
+    do { /* unless the machine was too slow for it */
+        presence_send_now(room);
+        room->presence.paid = 0;
+        room->presence.sent = began = net_now();
+        latest = began + LATEST;
+        room_member_free(people[MANY - 1]);
+        people[MANY - 1] = presence_join("late");
+        due = room->presence.due;
+        ended = net_now();
+    } while (ended + QUIET >= latest);
+    assert_in_range(due, began + QUIET, ended + QUIET);
+    room->presence.sent = ended - LATEST + 2 * QUIET / 3; /* nearly too long ago */
+    do
+        room_member_free(presence_join("later"));
+    while (room->presence.due != INT64_MAX && net_now() < ended + 10 * LATEST);
+    assert_int_equal(room->presence.due, INT64_MAX); /* it was sent */
+    free_all(people, MANY);
 }
 
 static void test_the_sender_is_another_when_it_leaves(void **state)
@@ -532,6 +565,7 @@ int main(void)
         cmocka_unit_test(test_a_change_costs_no_more_than_its_maximum),
         cmocka_unit_test(test_the_burst_has_an_end),
         cmocka_unit_test(test_in_a_large_room_changes_wait),
+        cmocka_unit_test(test_a_large_room_waits_for_a_crowd),
         cmocka_unit_test(test_the_sender_is_another_when_it_leaves),
         cmocka_unit_test(test_one_that_does_not_read_gets_the_list),
         cmocka_unit_test(test_without_memory_the_list_comes_later),
