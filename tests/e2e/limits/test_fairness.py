@@ -50,7 +50,9 @@ def test_one_reconnecting_member_costs_a_kilobyte_a_second(serve):
 
     @scenario
     async def talk():
-        await fill(server, members)
+        ana, *_ = await fill(server, members)
+        while len(ana.users or ()) < members:  # the joins were told
+            await ana.next()
         before, begin = bytes_out(server), asyncio.get_running_loop().time()
         for number in range(times):
             await (await come_in(server, f"flapper-{number}", "127.0.3.1")).close()
