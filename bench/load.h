@@ -64,7 +64,7 @@ enum state {
 };
 
 /* Who is online, as a member was told. */
-struct presence {
+struct known_users {
     unsigned users;   /* how many */
     unsigned members; /* steady members among the names */
     unsigned healthy; /* members among them that do not stall */
@@ -111,7 +111,7 @@ struct load_member {
     uint64_t hash;    /* hash of the received messages, in order */
     uint64_t *set;    /* steady: bits of the steady members that it was told of */
     uint64_t version; /* of its list */
-    struct presence latest;
+    struct known_users latest;
     bool whole; /* `latest` is exactly the expected members */
 };
 

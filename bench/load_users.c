@@ -110,15 +110,15 @@ static const struct news *read_news(struct load_run *run, const char *payload, s
     struct news *news = &run->news;
     if (news->text && news->len == len && memcmp(news->text, payload, len) == 0)
         return news;
-    char *text = realloc(news->text, len);
-    *news = (struct news){.text = text ? text : news->text,
+    free(news->text);
+    *news = (struct news){.text = malloc(len),
                           .joined.numbers = news->joined.numbers,
                           .left.numbers = news->left.numbers};
-    if (!text) {
+    if (!news->text) {
         news->wrong = "does not fit into memory";
         return news;
     }
-    memcpy(text, payload, len);
+    memcpy(news->text, payload, len);
     news->len = len;
     parse_news(run, payload, len);
     return news;
@@ -158,7 +158,7 @@ static void clear_members(const struct load_run *run, struct load_member *m)
 
 void check_list(struct load_run *run, struct load_member *m)
 {
-    const struct presence *p = &m->latest;
+    const struct known_users *p = &m->latest;
     unsigned expected = run->act == ENDING ? run->healthy : run->steady;
     unsigned known = run->act == ENDING ? p->healthy : p->members;
     bool whole = p->users == expected && (!p->named || known == expected);
