@@ -34,7 +34,12 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-enum { NET_WAKE = SIGUSR1, BACKLOG = 1024 };
+enum {
+    NET_WAKE = SIGUSR1,
+    BACKLOG =
+        4096, /* connections that wait for accept(2), if the system allows as many (Linux does).
+                     * The SYN of one more is dropped, and sent again after a second and longer */
+};
 
 /* ---- Time, waiting and waking ---- */
 
