@@ -244,6 +244,8 @@ static enum protocol_error add_newcomer(struct member *member, const struct join
     } else if (!welcome(member, request)) {
         give_place(member, *old);
         code = ERROR_ROOM_FULL;
+    } else if (*old) {
+        atomic_store(&(*old)->replaced, true);
     }
     pthread_mutex_unlock(&room->names_lock);
     return code;
@@ -253,7 +255,6 @@ static enum protocol_error add_newcomer(struct member *member, const struct join
  * unlocked, that member's thread cannot leave, and its outbox stays valid. */
 static void evict_replaced(struct member *old)
 {
-    old->replaced = true;
     presence_release_sender(old);
     outbox_detach(old->out); /* waits for threads that found it by its name */
     outbox_close(old->out, WS_CODE_TAKEN_OVER, "taken over by a newer connection");
@@ -365,16 +366,19 @@ static void note_waiting(struct room *room)
 enum appended { APPENDED, APPEND_FULL, APPEND_AS_ASCII };
 
 /* Appends one relayed broadcast with its Id, which is known only under the ring's lock. Appends
- * nothing once the server stops. APPEND_FULL: the ring has no room above the slowest member.
+ * nothing once the server stops, or the member was replaced: the others are told of that at a later
+ * position of the ring, and hear nothing of it after that. APPEND_FULL: the ring has no room above the slowest member.
  * APPEND_AS_ASCII: the broadcast is not escaped (`ascii`) but must be. A client that needs escaping
  * is counted before it takes the ring's lock to find its start, so it is seen here. */
-static enum appended append_broadcast(struct room *room, char *body, size_t len, bool ascii)
+static enum appended append_broadcast(const struct member *member, char *body, size_t len,
+                                      bool ascii)
 {
+    struct room *room = member->room;
     struct ring *ring = &room->ring;
     char stamp[JSON_STAMP_MAX];
     unsigned char head[WS_HEAD_MAX];
     uint64_t id = ring_lock(ring);
-    bool stops = rooms_stopping();
+    bool stops = rooms_stopping() || atomic_load(&member->replaced);
     if (stops || (!ascii && room_needs_ascii(room))) {
         ring_unlock(ring);
         return stops ? APPENDED : APPEND_AS_ASCII;
@@ -421,7 +425,7 @@ const char *room_broadcast(struct member *member, const struct json_object *mess
         }
         if (!body)
             return "out of memory";
-        result = append_broadcast(room, body, len, ascii);
+        result = append_broadcast(member, body, len, ascii);
         if (result == APPEND_FULL && !until)
             until = net_now() + KEEPER_WAIT_MS;
         if (result == APPEND_FULL && !make_place(room, until)) {
@@ -488,6 +492,8 @@ static enum room_fate deliver(struct member *member, char *fold, struct frame *f
     struct outbox *out = target ? target->out : NULL;
     if (!target)
         fate = ROOM_NOBODY;
+    else if (atomic_load(&member->replaced))
+        fate = ROOM_BUSY;
     else if (target->ascii && !ascii)
         fate = ROOM_AS_ASCII;
     else

@@ -59,7 +59,8 @@ struct member {
     } roster;                /* [2] and [3] its node (roster.h) */
     uint64_t joined_version; /* [2] version of the user list (presence.h) that first had it */
     uint64_t known_version;  /* [2] version that it was sent */
-    bool replaced;           /* [2] a newer connection has taken its place */
+    atomic_bool replaced;    /* [a] a newer connection has taken its place, and it says nothing more
+                              * (written under [2] and [3]) */
     atomic_bool waits;       /* [a] its thread waits for the keeper (keeper.h), which wakes it */
     atomic_int_fast64_t presence_due; /* [a] when its thread must call room_flush_presence
                                        * (written under [2]); INT64_MAX: never */
@@ -125,7 +126,8 @@ struct room_payer {
     double rate;
 };
 
-/* Appends a Broadcast of the member. room_fan_out sends it, unless the keeper does (keeper.h).
+/* Appends a Broadcast of the member, or nothing if it was replaced. room_fan_out sends it, unless
+ * the keeper does (keeper.h).
  * Returns NULL, or why it could not be appended: memory is out, or the disk did not take what was
  * said before within KEEPER_WAIT_MS. *grown is the number of bytes that escaping to ASCII has
  * added, because a member of the room needs it. */
@@ -140,7 +142,8 @@ int64_t room_throttle_ms(struct member *member, const struct room_payer *payer);
 enum room_fate {
     ROOM_DELIVERED, /* it is queued for the receiver */
     ROOM_NOBODY,    /* no member of the room has that name */
-    ROOM_BUSY,      /* the receiver's queue is too full, or the receiver is being closed */
+    ROOM_BUSY,      /* the receiver's queue is too full, or the receiver is being closed, or the
+                     * sender was replaced */
     ROOM_NO_MEMORY,
     ROOM_AS_ASCII, /* internal to room.c: it must be escaped first */
 };

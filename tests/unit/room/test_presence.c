@@ -148,6 +148,29 @@ static void test_one_whose_place_was_taken_over_is_in_both(void **state)
     free_all(people, 3);
 }
 
+/* Its thread may still have messages of the old connection to handle. */
+static void test_one_whose_place_was_taken_over_says_nothing_more(void **state)
+{
+    (void)state;
+    static const char json[] = "{\"msgType\":\"PrivateMessage\",\"text\":\"late\"}";
+    struct room_member *ana = presence_join("Ana"), *bob = presence_join_as("Bob", 1);
+    struct room_member *again = presence_join_as("BOB", 1);
+    struct json_object message;
+    struct json_error error;
+    size_t grown;
+    check_text(room_member_hear(ana), "\"Left\":[\"Bob\"]");
+    room_member_say(bob, "\"late\"");
+    assert_int_equal(json_parse_message(&message, json, strlen(json), &error), 0);
+    const struct room_private private = {.target = "Ana", .message = &message};
+    assert_int_equal(room_private(&bob->member, &private, &grown), ROOM_BUSY);
+    room_member_say(again, "\"here\"");
+    const char *heard = room_member_hear(ana);
+    check_text(heard, "here");
+    assert_null(strstr(heard, "late"));
+    struct room_member *people[] = {bob, again, ana};
+    free_all(people, 3);
+}
+
 static void test_changes_follow_what_was_said_before(void **state)
 {
     (void)state;
@@ -555,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_a_short_visit_that_was_shown_is_told),
         cmocka_unit_test(test_one_that_left_and_came_back_is_in_both),
         cmocka_unit_test(test_one_whose_place_was_taken_over_is_in_both),
+        cmocka_unit_test(test_one_whose_place_was_taken_over_says_nothing_more),
         cmocka_unit_test(test_changes_follow_what_was_said_before),
         cmocka_unit_test(test_both_kinds_share_a_room),
         cmocka_unit_test(test_the_maximum_of_a_list),
