@@ -367,9 +367,10 @@ enum appended { APPENDED, APPEND_FULL, APPEND_AS_ASCII };
 
 /* Appends one relayed broadcast with its Id, which is known only under the ring's lock. Appends
  * nothing once the server stops, or the member was replaced: the others are told of that at a later
- * position of the ring, and hear nothing of it after that. APPEND_FULL: the ring has no room above the slowest member.
- * APPEND_AS_ASCII: the broadcast is not escaped (`ascii`) but must be. A client that needs escaping
- * is counted before it takes the ring's lock to find its start, so it is seen here. */
+ * position of the ring, and hear nothing of it after that. APPEND_FULL: the ring has no room above
+ * the slowest member. APPEND_AS_ASCII: the broadcast is not escaped (`ascii`) but must be. A client
+ * that needs escaping is counted before it takes the ring's lock to find its start, so it is seen
+ * here. */
 static enum appended append_broadcast(const struct member *member, char *body, size_t len,
                                       bool ascii)
 {

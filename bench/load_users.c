@@ -68,8 +68,8 @@ static const char *read_names(struct load_run *run, struct name_list *names, con
 }
 
 /* Reads the names of a field, if it comes next. Without memory for them it returns NULL. */
-static const char *read_field(struct load_run *run, struct name_list *names, const char *field,
-                              const char *at, const char *end)
+static const char *read_users_field(struct load_run *run, struct name_list *names,
+                                    const char *field, const char *at, const char *end)
 {
     size_t len = strlen(field);
     if (!at || (size_t)(end - at) < len || memcmp(at, field, len) != 0)
@@ -94,10 +94,10 @@ static void parse_news(struct load_run *run, const char *payload, size_t len)
             at = check_number(at, end, ",\"Count\":", &news->count);
     }
     if (news->is_list)
-        at = read_field(run, &news->joined, ",\"Users\":[", at, end);
+        at = read_users_field(run, &news->joined, ",\"Users\":[", at, end);
     else
-        at = read_field(run, &news->joined, ",\"Joined\":[", at, end);
-    at = read_field(run, &news->left, ",\"Left\":[", at, end);
+        at = read_users_field(run, &news->joined, ",\"Joined\":[", at, end);
+    at = read_users_field(run, &news->left, ",\"Left\":[", at, end);
     if (!run->options.v2)
         news->count = news->joined.count;
     if (!at || end - at != 1 || *at != '}')
