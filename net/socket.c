@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -264,6 +265,17 @@ void net_free_addresses(struct addrinfo *addresses)
         freeaddrinfo(addresses);
 }
 
+/* Takes `fd`. Returns it if it is connected or will be, else -1 and errno. */
+static int begin_connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+    if (connect(fd, address, len) == 0 || errno == EINPROGRESS)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
 int net_connect_begin(const struct addrinfo *addresses)
 {
     int type = addresses->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -271,12 +283,19 @@ int net_connect_begin(const struct addrinfo *addresses)
     if (fd < 0)
         return -1;
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (connect(fd, addresses->ai_addr, addresses->ai_addrlen) == 0 || errno == EINPROGRESS)
-        return fd;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
+    return begin_connect(fd, addresses->ai_addr, addresses->ai_addrlen);
+}
+
+int net_connect_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return fd < 0 ? -1 : begin_connect(fd, (struct sockaddr *)&address, sizeof(address));
 }
 
 int net_connect_end(int fd)

@@ -97,6 +97,10 @@ void net_free_addresses(struct addrinfo *addresses);
  * attempt has succeeded or failed, or -1 and errno. */
 int net_connect_begin(const struct addrinfo *addresses);
 
+/* The same for a Unix socket. -1 and errno: ENAMETOOLONG when the path is too long for an
+ * address. */
+int net_connect_unix(const char *path);
+
 /* Result of the attempt: 0, or -1 and errno. The socket stays the caller's. */
 int net_connect_end(int fd);
 
