@@ -18,7 +18,7 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev make pkg-config python3-minimal \
-        libssl-dev libcjson-dev libutf8proc-dev libqrencode-dev libseccomp-dev libsqlite3-dev \
+        libssl-dev libcjson-dev libutf8proc-dev libqrencode-dev libseccomp-dev libsqlite3-dev libhiredis-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .

@@ -8,6 +8,8 @@
 CC      ?= cc
 CFLAGS  ?= -O2 -g
 PKGS     = openssl libcjson libutf8proc libqrencode libseccomp sqlite3
+# Only its parser is used (cluster/redis_reply.c), so it is linked statically where that is possible.
+HIREDIS  = $(if $(findstring /,$(shell $(CC) -print-file-name=libhiredis.a)),-Wl$(comma)-Bstatic -lhiredis -Wl$(comma)-Bdynamic,-lhiredis)
 WARN     = -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wstrict-prototypes \
            -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual \
            -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wswitch-enum -Wimplicit-fallthrough
@@ -32,17 +34,17 @@ LOAD    := $(OUT)/load
 
 # The layers, from the bottom: a file includes only files of lower layers.
 COMMON  := ws.c json_msg.c $(wildcard lib/*.c lib/*/*.c net/*.c)
-SERVED  := room.c $(wildcard room/*.c base/*.c delivery/*.c store/*.c server/*.c server/*/*.c)
+SERVED  := room.c $(wildcard room/*.c base/*.c delivery/*.c store/*.c cluster/*.c server/*.c server/*/*.c)
 TALKED  := $(filter-out client/ragchat.c,$(wildcard client/*.c client/*/*.c))
 
 # Everything except the main programs: linked into the tests and the tools.
 COMMONS := $(COMMON:%.c=$(OUT)/%.o)
-OBJECTS := $(COMMONS) $(SERVED:%.c=$(OUT)/%.o) $(OUT)/web.o
+OBJECTS := $(COMMONS) $(SERVED:%.c=$(OUT)/%.o) $(OUT)/web.o $(OUT)/engine_script.o
 TALKERS := $(TALKED:%.c=$(OUT)/%.o)
 LOADERS := $(patsubst %.c,$(OUT)/%.o,$(wildcard bench/load*.c))
 UNITS   := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
 CPPFLAGS_ALL = -std=c11 -D_GNU_SOURCE -I. -Itests/support -MMD -MP $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LDLIBS_ALL   = -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) -pthread
+LDLIBS_ALL   = -Wl,--as-needed $(HIREDIS) $(shell pkg-config --libs $(PKGS) 2>/dev/null) -pthread
 
 # Helpers of the fault tests: failing allocations and threads, clock jumps, a flood of TLS keys, an
 # intruder in the server, a disk that stalls or fails.
