@@ -27,7 +27,7 @@ FUZZ_LEN_continuity = 1024
 # The same for line coverage of the fuzz targets, and its minimum in percent.
 COVER       := -fprofile-instr-generate -fcoverage-mapping
 COVER_FILES := $(wildcard lib/http/*.c) lib/authority.c lib/origin.c ws.c lib/json/json.c json_msg.c $(wildcard base/config*.c) lib/name.c lib/crypto/e2e.c \
-               client/keys/seal.c client/keys/continuity.c client/keys/continuity_out.c
+               cluster/redis_reply.c cluster/log_entry.c cluster/log_order.c client/keys/seal.c client/keys/continuity.c client/keys/continuity_out.c
 COVER_LEAST ?= 90
 COVERERS    := $(FUZZERS:build/fuzz/%=build/cover/%)
 
@@ -56,7 +56,7 @@ fuzz-coverage: $(COVERERS)
 	$(Q)tools/coverage $(COVER_LEAST) build/cover $(FUZZED:%=build/cover/%) --each $(COVER_FILES)
 
 # A target can replace sockets and threads, as fuzz_session.c does.
-FUZZ_PARTS := $(COMMON:.c=.o) $(SERVED:.c=.o) $(TALKED:.c=.o) web.o
+FUZZ_PARTS := $(COMMON:.c=.o) $(SERVED:.c=.o) $(TALKED:.c=.o) web.o engine_script.o
 build/fuzz/parts.a build/cover/parts.a: %/parts.a: $(addprefix %/obj/,$(FUZZ_PARTS))
 	$(Q)objcopy -w --weaken-symbol='net_*' $(@D)/obj/net/socket.o
 	$(Q)objcopy -w --weaken-symbol='stream_*' --weaken-symbol='tls_*' $(@D)/obj/net/stream.o
@@ -74,7 +74,7 @@ build/fuzz/obj/tests/%.o: tests/%.c
 build/fuzz/obj/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)clang $(CPPFLAGS_ALL) $(WARN) $(FUZZ) $(TRACE) -O1 -g -c -o $@ $<
-build/fuzz/obj/web.o: build/web.c
+build/fuzz/obj/web.o build/fuzz/obj/engine_script.o: build/fuzz/obj/%.o: build/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)clang $(CPPFLAGS_ALL) $(WARN) $(FUZZ) $(TRACE) -O1 -g -c -o $@ $<
 
@@ -84,7 +84,7 @@ $(COVERERS): build/cover/%: build/cover/obj/tests/fuzz/fuzz_%.o build/cover/part
 build/cover/obj/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)clang $(CPPFLAGS_ALL) $(COVER) -fsanitize=fuzzer-no-link -O1 -g -c -o $@ $<
-build/cover/obj/web.o: build/web.c
+build/cover/obj/web.o build/cover/obj/engine_script.o: build/cover/obj/%.o: build/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)clang $(CPPFLAGS_ALL) $(COVER) -fsanitize=fuzzer-no-link -O1 -g -c -o $@ $<
 
