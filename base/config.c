@@ -64,6 +64,16 @@ const struct config_key config_keys[] = {
     {KEY(history_messages), KIND_INTEGER, OPTIONAL, 1, 10000000, 10000},
     {KEY(history_rooms), KIND_ROOMS, OPTIONAL, 0, CONFIG_ROOMS_MAX, 0}, /* see complete_history */
     {KEY(history_search), KIND_BOOL, OPTIONAL, 0, 1, 0},
+    {KEY(cluster_engine), KIND_BYTES, OPTIONAL, 0, 512, 0},
+    {KEY(cluster_user), KIND_BYTES, OPTIONAL, 0, 128, 0},
+    {KEY(cluster_password), KIND_SECRET, OPTIONAL, 0, 256, 0},
+    {KEY(cluster_secret), KIND_SECRET, OPTIONAL, 0, 256, 0},
+    {KEY(cluster_ca), KIND_PATH, OPTIONAL, 0, CONFIG_STRING_LIMIT, 0},
+    {KEY(cluster_prefix), KIND_BYTES, OPTIONAL, 1, 64, 0}, /* see config_complete_cluster */
+    {KEY(cluster_lease_seconds), KIND_INTEGER, OPTIONAL, 3, 300, 15},
+    {KEY(cluster_log_bytes), KIND_INTEGER, OPTIONAL, 0, 1 << 30, 0},
+    {KEY(cluster_room_seconds), KIND_INTEGER, OPTIONAL, 60, 31536000, 3600},
+    {KEY(cluster_queue_bytes), KIND_INTEGER, OPTIONAL, 64 << 10, 1 << 30, 8 << 20},
     {KEY(allowed_origins), KIND_ORIGINS, OPTIONAL, 0, CONFIG_ORIGINS_MAX, 0},
     {KEY(trusted_proxies), KIND_BLOCKS, OPTIONAL, 0, ADDRESS_BLOCKS_MAX, 0},
     {KEY(metrics_from), KIND_BLOCKS, OPTIONAL, 0, ADDRESS_BLOCKS_MAX, 0},
@@ -259,7 +269,8 @@ static int read_config(struct config_reader *r)
     for (size_t i = 0; i < object.count; i++)
         if (config_note_fault(r, read_key(r, &object.fields[i])) < 0)
             return -1;
-    if (check_together(r, &object) < 0 || complete_history(r, &object) < 0)
+    if (check_together(r, &object) < 0 || complete_history(r, &object) < 0 ||
+        config_complete_cluster(r) < 0 || config_note_fault(r, config_check_cluster(r)) < 0)
         return -1;
     return name_room(r);
 }
@@ -333,13 +344,13 @@ int config_check(const char *path, void (*report)(void *context, const char *err
 
 /* ---- Reload --------------------------------------------------------------------------------- */
 
-static void note_kept(char *kept, const char *name)
+void config_note_kept(char *kept, const char *name)
 {
     size_t used = strlen(kept);
     snprintf(kept + used, CONFIG_KEPT_MAX - used, "%s%s", used ? "," : "", name);
 }
 
-static bool keep_int(int *value, int running)
+bool config_keep_int(int *value, int running)
 {
     bool differs = *value != running;
     *value = running;
@@ -347,7 +358,7 @@ static bool keep_int(int *value, int running)
 }
 
 /* Replaces *value by a copy of `running`, if they differ. Returns false when memory is out. */
-static bool keep_string(char **value, const char *running, bool *differs)
+bool config_keep_string(char **value, const char *running, bool *differs)
 {
     *differs = !*value || strcmp(*value, running) != 0;
     char *copy = *differs ? strdup(running) : *value;
@@ -366,9 +377,9 @@ static bool keep_tls(struct config *config, const struct config *running, char *
     config->SSL = running->SSL;
     if (!differs)
         return true;
-    note_kept(kept, "SSL");
-    return !running->SSL || (keep_string(&config->SSL_Cert, running->SSL_Cert, &ignored) &&
-                             keep_string(&config->SSL_Key, running->SSL_Key, &ignored));
+    config_note_kept(kept, "SSL");
+    return !running->SSL || (config_keep_string(&config->SSL_Cert, running->SSL_Cert, &ignored) &&
+                             config_keep_string(&config->SSL_Key, running->SSL_Key, &ignored));
 }
 
 static bool has_same_rooms(const struct config *config, const struct config *running)
@@ -398,19 +409,19 @@ static bool copy_rooms(struct config *config, const struct config *running)
 static bool keep_history(struct config *config, const struct config *running, char *kept)
 {
     bool differs;
-    if (!keep_string(&config->history_file, running->history_file, &differs))
+    if (!config_keep_string(&config->history_file, running->history_file, &differs))
         return false;
     if (differs)
-        note_kept(kept, "history_file");
+        config_note_kept(kept, "history_file");
     if (config->history_sync != running->history_sync)
-        note_kept(kept, "history_sync");
+        config_note_kept(kept, "history_sync");
     config->history_sync = running->history_sync;
     if (config->history_search != running->history_search)
-        note_kept(kept, "history_search");
+        config_note_kept(kept, "history_search");
     config->history_search = running->history_search;
     if (has_same_rooms(config, running))
         return true;
-    note_kept(kept, "history_rooms");
+    config_note_kept(kept, "history_rooms");
     return copy_rooms(config, running);
 }
 
@@ -419,17 +430,17 @@ int config_keep(struct config *config, const struct config *running, char *kept,
     bool differs;
     kept[0] = '\0';
     if (!keep_tls(config, running, kept) ||
-        !keep_string(&config->server_ip, running->server_ip, &differs)) {
+        !config_keep_string(&config->server_ip, running->server_ip, &differs)) {
         snprintf(error, CONFIG_ERROR_MAX, "out of memory while the configuration was read");
         return -1;
     }
     if (differs)
-        note_kept(kept, "server_ip");
-    if (keep_int(&config->server_port, running->server_port))
-        note_kept(kept, "server_port");
-    if (keep_int(&config->room_buffer_bytes, running->room_buffer_bytes))
-        note_kept(kept, "room_buffer_bytes");
-    if (!keep_history(config, running, kept)) {
+        config_note_kept(kept, "server_ip");
+    if (config_keep_int(&config->server_port, running->server_port))
+        config_note_kept(kept, "server_port");
+    if (config_keep_int(&config->room_buffer_bytes, running->room_buffer_bytes))
+        config_note_kept(kept, "room_buffer_bytes");
+    if (!keep_history(config, running, kept) || !config_keep_cluster(config, running, kept)) {
         snprintf(error, CONFIG_ERROR_MAX, "out of memory while the configuration was read");
         return -1;
     }
@@ -459,6 +470,7 @@ void config_free(struct config *config)
     free(config->server_password);
     for (int i = 0; i < config->allowed_origins_count; i++)
         free(config->allowed_origins[i]);
+    config_free_cluster(config);
     free(config->history_file);
     for (int i = 0; i < config->history_rooms_count; i++)
         free(config->history_rooms[i]);

@@ -15,12 +15,12 @@
 #include "base/log.h"
 
 enum {
-    CONFIG_KEYS = 40,            /* upper bound of the number of keys */
+    CONFIG_KEYS = 48,            /* upper bound of the number of keys */
     CONFIG_ORIGINS_MAX = 32,     /* entries in allowed_origins */
     CONFIG_ROOMS_MAX = 64,       /* entries in history_rooms */
     CONFIG_FILE_MAX = 64 * 1024, /* bytes of config.json; more is an error */
     CONFIG_ERROR_MAX = 512,      /* bytes of an error text; a longer one is cut */
-    CONFIG_KEPT_MAX = 128,       /* bytes of the list of keys that cannot change */
+    CONFIG_KEPT_MAX = 512,       /* bytes of the list of keys that cannot change */
     CONFIG_PATH_MAX = 4096,      /* bytes of a path that config_init writes to, with its NUL */
 };
 
@@ -57,6 +57,14 @@ struct config {
     char *history_rooms[CONFIG_ROOMS_MAX];
     int history_rooms_count;
     bool history_search;
+    char *cluster_engine; /* "": this server is alone */
+    char *cluster_user, *cluster_password, *cluster_secret;
+    char *cluster_ca; /* made relative to the folder of the file; "": those of the system */
+    char *cluster_prefix;
+    int cluster_lease_seconds;
+    int cluster_log_bytes;    /* of each room; 0: room_buffer_bytes */
+    int cluster_room_seconds; /* a room without members is kept so long */
+    int cluster_queue_bytes;  /* calls that wait for the engine */
     char *allowed_origins[CONFIG_ORIGINS_MAX];
     int allowed_origins_count;
     struct address_list trusted_proxies; /* their X-Forwarded-For is trusted */
@@ -100,7 +108,8 @@ int config_check(const char *path, void (*report)(void *context, const char *err
 int config_init(const char *path, bool *made, char *notes_path, char *error);
 
 /* Copies from `running` what cannot change while the server runs: SSL, server_ip, server_port,
- * room_buffer_bytes, and of the history all but its limits. Writes the names of those that differed
+ * room_buffer_bytes, of the history all but its limits, all of the cluster, and in a cluster
+ * server_password and max_message_bytes. Writes the names of those that differed
  * to `kept` (CONFIG_KEPT_MAX), separated by commas; "" if none did. Returns 0, or -1 and an error
  * when max_message_bytes is too large for the existing rooms, or memory is out. */
 int config_keep(struct config *config, const struct config *running, char *kept, char *error);

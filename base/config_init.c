@@ -76,6 +76,20 @@ static const struct {
     {"history_messages", NULL, "of each room, so many are kept in it"},
     {"history_rooms", "[\"\"]", "the rooms that are kept"},
     {"history_search", "false", "an index that makes searches in many messages fast"},
+    {"cluster_engine", "\"\"",
+     "a Redis or Valkey through which several servers share their rooms: \"unix:PATH\", "
+     "\"tcp:HOST:PORT\", \"tls:HOST:PORT\"; \"\": this server is alone"},
+    {"cluster_user", "\"\"", "as whom to log in there"},
+    {"cluster_password", "\"\"", "and the password"},
+    {"cluster_secret", "\"\"",
+     "seals what passes through the engine, so that its owner reads and forges nothing; the same "
+     "on all servers"},
+    {"cluster_ca", "\"\"", "with tls: the certificates to trust, PEM; \"\": those of the system"},
+    {"cluster_prefix", "\"ragnarok\"", "how the keys in the engine begin"},
+    {"cluster_lease_seconds", NULL, "a server that is gone has left after so long and a third"},
+    {"cluster_log_bytes", NULL, "of the past of each room in the engine; 0: room_buffer_bytes"},
+    {"cluster_room_seconds", NULL, "so long the engine keeps a room without members"},
+    {"cluster_queue_bytes", NULL, "what may wait for the engine; with more, members are not read"},
     {"allowed_origins", "[]",
      "addresses that people open, behind a proxy or a forwarded port, and web pages from elsewhere "
      "that may connect: [\"https://example.org\"]"},

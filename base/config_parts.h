@@ -105,4 +105,23 @@ size_t config_mark_len(const char *text);
 /* Whether a byte of UTF-8 is not the first one of its character. */
 bool config_is_continuation(char byte);
 
+/* config_cluster.c: the checks of the cluster's settings that involve more than one value; gives
+ * absent strings their defaults. Both return 0, or -1 and an error. */
+int config_check_cluster(const struct config_reader *r);
+int config_complete_cluster(const struct config_reader *r);
+
+/* Copies the cluster's settings from `running`, because all servers need the same and rooms exist.
+ * Adds the names of those that differed to `kept`. Returns false when memory is out. */
+bool config_keep_cluster(struct config *config, const struct config *running, char *kept);
+
+/* Frees them. */
+void config_free_cluster(struct config *config);
+
+/* Helpers of config_keep. config_note_kept adds a name to the list of kept keys. The others make
+ * *value as `running`: config_keep_int returns whether it differed, config_keep_string returns
+ * false when memory is out. */
+void config_note_kept(char *kept, const char *name);
+bool config_keep_int(int *value, int running);
+bool config_keep_string(char **value, const char *running, bool *differs);
+
 #endif

@@ -336,6 +336,15 @@ static void test_what_stays_while_it_runs(void **state)
         {"history_rooms", "[\"\", \"tea\"]"},
         {"history_rooms", "[\"tea\"]"},
         {"history_search", "true"},
+        {"cluster_engine", "\"unix:e\""},
+        {"cluster_password", "\"p\""},
+        {"cluster_secret", "\"0123456789abcdef0123456789abcdef\""},
+        {"cluster_ca", "\"ca.pem\""},
+        {"cluster_prefix", "\"x\""},
+        {"cluster_lease_seconds", "3"},
+        {"cluster_log_bytes", "1"},
+        {"cluster_room_seconds", "60"},
+        {"cluster_queue_bytes", "65536"},
     };
     for (size_t i = 0; i < COUNT(stays); i++) {
         run_with("server_name", "\"before\"");
