@@ -206,11 +206,11 @@ static bool seal_text(const struct engine_seat *seat, const struct sealing_place
     return true;
 }
 
-/* Makes a call with the next seq, whose last word is a text that is sealed. `place` tells what the
- * other words are. */
-static struct engine_call *make_text_call(struct engine_seat *seat, const char *name,
-                                          enum engine_op op, struct sealing_place place,
-                                          struct text text)
+/* Makes a call with the next seq and a text that is sealed. `place` tells what the words before it
+ * are; `tag` is one more word, unless it is 0. */
+static struct engine_call *make_tagged_call(struct engine_seat *seat, const char *name,
+                                            enum engine_op op, struct sealing_place place,
+                                            struct text text, uint64_t tag)
 {
     struct call_words words;
     char *sealed;
@@ -225,9 +225,18 @@ static struct engine_call *make_text_call(struct engine_seat *seat, const char *
     if (place.identity.len > 0)
         put_word(&words, place.identity);
     put_word(&words, text);
+    if (tag > 0)
+        put_number(&words, tag);
     struct engine_call *call = finish_call(&words, seat, op, place.seq);
     free(sealed);
     return call;
+}
+
+static struct engine_call *make_text_call(struct engine_seat *seat, const char *name,
+                                          enum engine_op op, struct sealing_place place,
+                                          struct text text)
+{
+    return make_tagged_call(seat, name, op, place, text, 0);
 }
 
 static bool name_fits(struct text name)
@@ -251,11 +260,25 @@ struct engine_call *engine_tell(struct engine_seat *seat, struct text name, stru
                           (struct sealing_place){.kind = LOG_PRIVATE, .name = name}, body);
 }
 
+static bool card_fits(struct text name, struct text identity, struct text card)
+{
+    return name_fits(name) && identity.len > 0 && identity.len <= LOG_IDENTITY_MAX &&
+           card.len <= LOG_CARD_MAX;
+}
+
+struct engine_call *engine_publish(struct engine_seat *seat, uint64_t tag, struct text name,
+                                   struct text identity, struct text card)
+{
+    if (!card_fits(name, identity, card))
+        return NULL;
+    const struct sealing_place place = {.kind = LOG_JOIN, .name = name, .identity = identity};
+    return make_tagged_call(seat, "publish", ENGINE_PUBLISH, place, card, tag);
+}
+
 struct engine_call *engine_join(struct engine_seat *seat, struct text name, struct text identity,
                                 struct text card)
 {
-    if (!name_fits(name) || identity.len == 0 || identity.len > LOG_IDENTITY_MAX ||
-        card.len > LOG_CARD_MAX)
+    if (!card_fits(name, identity, card))
         return NULL;
     return make_text_call(
         seat, "join", ENGINE_JOIN,
@@ -292,15 +315,16 @@ struct engine_call *engine_close(struct engine_seat *seat)
     return finish_call(&words, seat, ENGINE_CLOSE, 0);
 }
 
-struct engine_call *engine_delivered(struct engine_seat *seat, const char *at)
+struct engine_call *engine_answer_to(struct engine_seat *seat, const struct log_entry *message,
+                                     enum log_outcome outcome)
 {
     struct call_words words;
-    words.count = 0;
-    snprintf(words.keys[0], KEY_MAX, "%slog", seat->base);
-    put_word(&words, text_of("XDEL"));
-    put_word(&words, text_of(words.keys[0]));
-    put_word(&words, text_of(at));
-    return finish_call(&words, seat, ENGINE_DELIVERED, 0);
+    start_call(&words, seat, "answer", seat->seq + 1);
+    put_word(&words, text_of(message->at));
+    put_word(&words, text_of(message->seat));
+    put_number(&words, message->seq);
+    put_word(&words, text_of(log_outcome_name(outcome)));
+    return finish_call(&words, seat, ENGINE_ANSWER, seat->seq + 1);
 }
 
 struct engine_call *engine_unblock(long long client)
@@ -489,7 +513,7 @@ static const char *read_rest(const struct engine_call *call, struct engine_answe
 static const char *read_answer_value(const struct engine_call *call, struct engine_answer *answer)
 {
     const struct reply_value *reply = answer->reply;
-    if (call->op == ENGINE_DELIVERED || call->op == ENGINE_UNBLOCK)
+    if (call->op == ENGINE_UNBLOCK)
         return reply->type == REPLY_INTEGER ? NULL : "expected a number";
     struct text state = reply_text(reply_item(reply, 0));
     size_t row = 0, rows = sizeof(engine_states) / sizeof(*engine_states);

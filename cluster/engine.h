@@ -95,7 +95,8 @@ enum engine_op {
     ENGINE_LEAVE,
     ENGINE_RENEW,
     ENGINE_CLOSE,
-    ENGINE_DELIVERED,
+    ENGINE_PUBLISH,
+    ENGINE_ANSWER,
     ENGINE_UNBLOCK,
 };
 
@@ -182,8 +183,15 @@ struct engine_call *engine_renew(struct engine_seat *seat, const char *epoch_see
 /* close: ends the seat. LOG_SEAT_OVER. ENGINE_FENCED means that it has ended already. */
 struct engine_call *engine_close(struct engine_seat *seat);
 
-/* delivered: deletes a private message for this seat that is in the member's queue. */
-struct engine_call *engine_delivered(struct engine_seat *seat, const char *at);
+/* publish: LOG_JOIN that replaces the membership `tag` of this seat by one with another card, if the
+ * name still is that membership's; else LOG_REFUSAL. call->seq is the tag from then on. */
+struct engine_call *engine_publish(struct engine_seat *seat, uint64_t tag, struct text name,
+                                   struct text identity, struct text card);
+
+/* answer_to: tells the sender of a private message for this seat what became of it (LOG_ANSWER), and
+ * deletes its entry. */
+struct engine_call *engine_answer_to(struct engine_seat *seat, const struct log_entry *message,
+                                     enum log_outcome outcome);
 
 /* unblock: ends the read in which the line with this number is, so that it can take a new room.
  * Sent on another line. */

@@ -19,6 +19,7 @@
 --   l f name, t tag             leave
 --   p f name, t its seat, d body   private message; the receiver deletes it
 --   r d code                    the call was refused
+--   a t seat, i seq, d code     what became of the private message of that seat with that seq
 --   x d seat                    that seat is over, and all of its members have left
 --   e d epoch                   the engine lost something: all nodes load the room again
 local log, room, who, seats, turns = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -208,6 +209,24 @@ if op == 'join' then -- name identity card
     call('HSET', who, name, seat .. ' ' .. ARGV[3] .. ' ' .. identity .. ' ' .. ARGV[7])
     call('PEXPIRE', who, number('keep')) -- the key may be new
     add('j', #name + #ARGV[7], 'f', name, 'y', identity, 'o', replaced, 'd', ARGV[7])
+    return {'OK'}
+end
+
+if op == 'publish' then -- name identity card tag
+    local value, seat2, tag2 = call('HGET', who, ARGV[5])
+    if value then seat2, tag2 = owner(value) end
+    if seat2 == seat and tag2 == ARGV[8] then
+        call('HSET', who, ARGV[5], seat .. ' ' .. ARGV[3] .. ' ' .. ARGV[6] .. ' ' .. ARGV[7])
+        add('j', #ARGV[5] + #ARGV[7], 'f', ARGV[5], 'y', ARGV[6], 'o', seat2 .. ' ' .. tag2, 'd', ARGV[7])
+    else
+        add('r', 0, 'd', 'unknown_user')
+    end
+    return {'OK'}
+end
+
+if op == 'answer' then -- place of the private message, its seat, its seq, code
+    call('XDEL', log, ARGV[5])
+    add('a', 0, 't', ARGV[6], 'i', ARGV[7], 'd', ARGV[8])
     return {'OK'}
 end
 

@@ -70,7 +70,7 @@ bool log_is_tag(struct text text)
         return true;
     if (!text.at || text.len < SEAT_LEN + 4 || text.len >= LOG_TAG_MAX)
         return false;
-    return ascii_is_one_of(text.at[0], "bjlprxe") && text.at[1] == ':' &&
+    return ascii_is_one_of(text.at[0], "bjlpraxe") && text.at[1] == ':' &&
            log_is_seat(text_first(text_skip(text, 2), SEAT_LEN)) && text.at[SEAT_LEN + 2] == ':' &&
            log_read_number(text_skip(text, SEAT_LEN + 3), &seq);
 }
@@ -172,14 +172,42 @@ static const char *read_private(struct log_entry *entry, const struct text *valu
     return NULL;
 }
 
+static const char *const outcomes[] = {
+    [LOG_NAME_TAKEN] = "name_taken",
+    [LOG_UNKNOWN_USER] = "unknown_user",
+    [LOG_DELIVERED] = "delivered",
+    [LOG_RECEIVER_BUSY] = "receiver_busy",
+};
+
+const char *log_outcome_name(enum log_outcome outcome)
+{
+    return outcomes[outcome];
+}
+
+/* Reads one of the outcomes from `least` to `most`. */
+static bool read_outcome(struct log_entry *entry, struct text text, enum log_outcome least,
+                         enum log_outcome most)
+{
+    for (entry->code = least; entry->code <= most; entry->code++)
+        if (text_equals(text, outcomes[entry->code]))
+            return true;
+    return false;
+}
+
 static const char *read_refusal(struct log_entry *entry, const struct text *values)
 {
-    if (text_equals(values[0], "name_taken"))
-        entry->code = LOG_NAME_TAKEN;
-    else if (text_equals(values[0], "unknown_user"))
-        entry->code = LOG_UNKNOWN_USER;
-    else
+    if (!read_outcome(entry, values[0], LOG_NAME_TAKEN, LOG_UNKNOWN_USER))
         return "the code of the refusal is unknown";
+    return NULL;
+}
+
+static const char *read_answer(struct log_entry *entry, const struct text *values)
+{
+    if (!copy_seat(entry->other, values[0]) || !log_read_number(values[1], &entry->other_tag) ||
+        entry->other_tag == 0)
+        return "the private message that is answered is not one";
+    if (!read_outcome(entry, values[2], LOG_UNKNOWN_USER, LOG_RECEIVER_BUSY))
+        return "the code of the answer is unknown";
     return NULL;
 }
 
@@ -198,7 +226,7 @@ static const struct {
     {LOG_BROADCAST, true, "id", read_broadcast}, {LOG_JOIN, true, "fyod", read_join},
     {LOG_LEAVE, true, "ft", read_leave},         {LOG_PRIVATE, true, "ftd", read_private},
     {LOG_REFUSAL, true, "d", read_refusal},      {LOG_SEAT_OVER, false, "d", read_seat},
-    {LOG_EPOCH, false, "d", read_seat},
+    {LOG_EPOCH, false, "d", read_seat},        {LOG_ANSWER, true, "tid", read_answer},
 };
 
 /* k, s, q, n. Returns the row of entry_kinds, or -1. */

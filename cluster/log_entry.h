@@ -32,11 +32,12 @@ enum log_kind {
     LOG_LEAVE = 'l',
     LOG_PRIVATE = 'p',
     LOG_REFUSAL = 'r',
+    LOG_ANSWER = 'a',
     LOG_SEAT_OVER = 'x',
     LOG_EPOCH = 'e',
 };
 
-enum log_refusal { LOG_NAME_TAKEN, LOG_UNKNOWN_USER };
+enum log_outcome { LOG_NAME_TAKEN, LOG_UNKNOWN_USER, LOG_DELIVERED, LOG_RECEIVER_BUSY };
 
 /* Texts are borrowed from the reply. */
 struct log_entry {
@@ -51,11 +52,13 @@ struct log_entry {
     struct text identity;  /* LOG_JOIN: the key that proves who it is, or "-" */
     uint64_t tag;          /* LOG_LEAVE: the seq of the join that ends */
     char other[SEAT_MAX];  /* LOG_JOIN: seat of the member that is replaced, or ""; LOG_PRIVATE: the
-                            * receiver's seat; LOG_SEAT_OVER: the seat; LOG_EPOCH: the new epoch */
-    uint64_t other_tag;    /* LOG_JOIN: seq of the join that is replaced, or 0 */
+                            * receiver's seat; LOG_ANSWER: the seat that sent the private message;
+                            * LOG_SEAT_OVER: the seat; LOG_EPOCH: the new epoch */
+    uint64_t other_tag;    /* LOG_JOIN: seq of the join that is replaced, or 0; LOG_ANSWER: seq of
+                            * the private message */
     struct text body;      /* LOG_BROADCAST, LOG_PRIVATE: message. LOG_JOIN: card. Sealed until
                             * log_entry_open */
-    enum log_refusal code; /* LOG_REFUSAL */
+    enum log_outcome code; /* LOG_REFUSAL, LOG_ANSWER */
 };
 
 /* A member of a room, as the engine keeps it. Texts are borrowed from the reply. */
@@ -74,6 +77,9 @@ const char *log_entry_read(struct log_entry *entry, const struct reply_value *va
 /* Reads a field of the hash of members. Returns NULL, or what is wrong. */
 const char *log_person_read(struct log_person *person, const struct reply_value *name,
                             const struct reply_value *value);
+
+/* The text of an outcome in the log: "delivered". A constant. */
+const char *log_outcome_name(enum log_outcome outcome);
 
 /* Where the texts of an entry or a person stand. */
 struct sealing_place log_entry_place(const struct log_entry *entry, const char *room);

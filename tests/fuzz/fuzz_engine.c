@@ -104,6 +104,7 @@ static void check_text(struct text text, size_t most)
 
 static struct engine_call *make_call(struct engine_seat *seat, unsigned op)
 {
+    const struct log_entry message = {.at = "1-0", .seq = 1};
     struct text name = text_of("bob"), text = text_of("{}");
     switch (op) {
     case ENGINE_OPEN:
@@ -120,8 +121,10 @@ static struct engine_call *make_call(struct engine_seat *seat, unsigned op)
         return engine_renew(seat, "");
     case ENGINE_CLOSE:
         return engine_close(seat);
-    case ENGINE_DELIVERED:
-        return engine_delivered(seat, "1-0");
+    case ENGINE_PUBLISH:
+        return engine_publish(seat, 1, name, text_of("-"), text);
+    case ENGINE_ANSWER:
+        return engine_answer_to(seat, &message, LOG_DELIVERED);
     case ENGINE_UNBLOCK:
         return engine_unblock(1);
     default:

@@ -193,6 +193,15 @@ struct test_node {
     size_t people; /* in the roster when it was opened */
 };
 
+/* What became of the last private message that `to` has read; it was the last call of `from`. */
+static inline struct engine_call *delivered_call(struct test_node *to, const struct test_node *from)
+{
+    struct log_entry message = {.seq = from->seat.seq};
+    memcpy(message.at, to->log.order.position.at, sizeof(message.at));
+    memcpy(message.seat, from->seat.seat, sizeof(message.seat));
+    return engine_answer_to(&to->seat, &message, LOG_DELIVERED);
+}
+
 static const struct engine_terms test_terms = {.prefix = "ragnarok",
                                                .lease_ms = 60000,
                                                .keep_ms = 3600000,
