@@ -38,6 +38,7 @@
 #include "server/http/static_files.h"
 #include "server/registry.h"
 #include "room.h"
+#include "room/bridge.h"
 #include "room/keeper.h"
 #include "lib/version.h"
 #include "base/sandbox.h"
@@ -373,7 +374,8 @@ static int prepare_start(struct server *server, const struct server_options *opt
     metrics_process_init();
     registry_init(&settings->config);
     client_thread_init();
-    if (keeper_open(&settings->config, server->error) < 0)
+    if (keeper_open(&settings->config, server->error) < 0 ||
+        bridge_open(&settings->config, server->error) < 0)
         return -1;
     if (rooms_init(&settings->config) < 0) {
         snprintf(server->error, sizeof(server->error), "ragnarok: out of memory");
@@ -395,8 +397,9 @@ static int start_server(struct server *server, const struct server_options *opti
     if (options->no_sandbox)
         log_notice("sandbox", "seccomp=off landlock=off why=\"--no-sandbox\"");
     else
-        sandbox_server(options->web_root, server->settings->config.history_file[0] != '\0');
-    if (keeper_start() < 0 || pthread_create(&server->acceptor, NULL, accept_loop, server) != 0) {
+        sandbox_server(options->web_root, keeper_store() != NULL, bridge_is_on());
+    if (keeper_start() < 0 || bridge_start() < 0 ||
+        pthread_create(&server->acceptor, NULL, accept_loop, server) != 0) {
         snprintf(server->error, sizeof(server->error), "ragnarok: out of memory or threads");
         return -1;
     }
@@ -501,6 +504,7 @@ static int drain_clients(struct server *server)
         stop_accepting(server);
     rooms_stop();
     keeper_finish(net_now() + KEEPER_STOP_MS);
+    bridge_finish(net_now() + BRIDGE_FINISH_MS);
     int64_t until = net_now() + DRAIN_MS;
     registry_stop();
     registry_wait(until);
@@ -549,6 +553,7 @@ static int run(const struct server_options *options)
     int left = drain_clients(&server);
     broker_end();
     log_notice("stopped", "cut_off=%d", left);
+    bridge_close(left == 0);
     if (left > 0 || !keeper_close())
         _exit(0); /* threads still use what would be freed here */
     thread_pool_stop();

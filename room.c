@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * room.c - the fan-out, joining, leaving, and messages of a room.
+ * room.c - the fan-out, joining and leaving; room_messages.c has the messages.
  *
  * Every client's thread enters it. Takes locks 1 to 3 of room.h itself and the others through
  * outbox.h, ring.h and share.h; nothing blocks on I/O while one of them is held. json_msg.c formats
@@ -20,18 +20,9 @@
 #include "lib/json/json_writer.h"
 #include "ws.h"
 #include "delivery/frame.h"
+#include "room/bridge_parts.h"
 #include "room/keeper.h"
 #include "room/room_history.h"
-
-enum {
-    ESCAPED_SHARE =
-        8, /* an escaped broadcast may take 1/8 of the ring; a longer one stays as it is */
-};
-
-bool room_needs_ascii(const struct room *room)
-{
-    return atomic_load(&room->ascii) > 0;
-}
 
 /* ---- The fan-out ---- */
 
@@ -46,7 +37,7 @@ static void count_round(struct room *room, uint64_t last_id, int64_t since)
  * reads that position when its turn comes: if it were read once for all, the last of them would
  * wait for another round, which costs a tenth of A and A1 of docs/PERFORMANCE.md, and up to twice
  * the latency. The member list is locked. */
-static void fan_out_locked(struct room *room)
+void room_fan_out_locked(struct room *room)
 {
     uint64_t last_id;
     int64_t since = atomic_exchange_explicit(&room->waiting_since, 0, memory_order_relaxed);
@@ -71,7 +62,7 @@ bool room_fan_out(struct room *room)
 {
     if (pthread_mutex_trylock(&room->members_lock) != 0)
         return false;
-    fan_out_locked(room);
+    room_fan_out_locked(room);
     pthread_mutex_unlock(&room->members_lock);
     return room_needs_fan_out(room);
 }
@@ -192,18 +183,22 @@ static void swap_member(struct room *room, struct member *before, struct member 
     list_member(room, after);
 }
 
-/* Takes the name: replaces `old`, or adds a member if it is NULL. The member list and the names are
- * locked. Returns false, and changes nothing, when memory is out. */
+/* Takes the name: replaces `old`, or adds a member if it is NULL. A member of another server is not
+ * in the list. The member list and the names are locked. Returns false, and changes nothing, when
+ * memory is out. */
 static bool take_place(struct member *member, struct member *old)
 {
     struct room *room = member->room;
-    if (old) {
+    if (old && old->out) {
         swap_member(room, old, member);
         return true;
     }
     if (!list_member(room, member))
         return false;
-    roster_add(&room->roster, member);
+    if (old)
+        roster_replace(&room->roster, old, member);
+    else
+        roster_add(&room->roster, member);
     return true;
 }
 
@@ -211,12 +206,15 @@ static bool take_place(struct member *member, struct member *old)
 static void give_place(struct member *member, struct member *old)
 {
     struct room *room = member->room;
-    if (old) {
+    if (old && old->out) {
         swap_member(room, member, old);
         return;
     }
     unlist_member(room, member);
-    roster_remove(&room->roster, member);
+    if (old)
+        roster_replace(&room->roster, member, old);
+    else
+        roster_remove(&room->roster, member);
 }
 
 /* Whether both have the same identity key. The names are locked, because `a` may be publishing
@@ -227,8 +225,9 @@ static bool same_person(const struct member *a, const struct member *b)
            memcmp(a->keys->identity, b->keys->identity, sizeof(a->keys->identity)) == 0;
 }
 
-/* Adds a newcomer; *old is the member that it replaced, or NULL. The names are locked until the
- * welcome is queued, so that no private message precedes it. The member list is locked. */
+/* Adds a newcomer; *old is the member that it replaced, or NULL. In a shared room its join was
+ * decided. The names are locked until the welcome is queued, so that no private message precedes
+ * it. The member list is locked. */
 static enum protocol_error add_newcomer(struct member *member, const struct join_request *request,
                                         struct member **old, const char **why)
 {
@@ -236,7 +235,7 @@ static enum protocol_error add_newcomer(struct member *member, const struct join
     enum protocol_error code = ERROR_NONE;
     pthread_mutex_lock(&room->names_lock);
     *old = roster_find(&room->roster, member->fold);
-    if (*old && !same_person(*old, member)) {
+    if (*old && !room->link && !same_person(*old, member)) {
         *why = "somebody of that name is here already";
         code = ERROR_NAME_TAKEN;
     } else if (!take_place(member, *old)) {
@@ -251,13 +250,31 @@ static enum protocol_error add_newcomer(struct member *member, const struct join
     return code;
 }
 
-/* Closes the connection of a member that was replaced. The member list is locked: until it is
- * unlocked, that member's thread cannot leave, and its outbox stays valid. */
+/* Closes the connection of a member that was replaced, and is not in the list any more. The member
+ * list is locked: until it is unlocked, that member's thread cannot leave, and its outbox stays
+ * valid. */
 static void evict_replaced(struct member *old)
 {
     presence_release_sender(old);
     outbox_detach(old->out); /* waits for threads that found it by its name */
     outbox_close(old->out, WS_CODE_TAKEN_OVER, "taken over by a newer connection");
+}
+
+void room_evict(struct member *member)
+{
+    atomic_store(&member->replaced, true);
+    unlist_member(member->room, member);
+    evict_replaced(member);
+}
+
+enum protocol_error room_admit(struct member *member, const struct join_request *request,
+                               struct member **old)
+{
+    const char *why;
+    enum protocol_error code = add_newcomer(member, request, old, &why);
+    if (!code && *old && (*old)->out)
+        evict_replaced(*old);
+    return code;
 }
 
 enum protocol_error room_settle_in(struct member *member, const struct join_request *request,
@@ -266,6 +283,8 @@ enum protocol_error room_settle_in(struct member *member, const struct join_requ
     struct room *room = member->room;
     struct member *old;
     *why = no_memory;
+    if (room->link)
+        return bridge_join(member, request, why);
     pthread_mutex_lock(&room->members_lock);
     enum protocol_error code = add_newcomer(member, request, &old, why);
     if (!code && old)
@@ -294,6 +313,33 @@ static bool member_init(struct member *member, const struct join_request *reques
     return member->keys;
 }
 
+/* Finds or creates the room. If it is shared, waits until it is open; one that was lost meanwhile
+ * is looked for again. */
+static enum protocol_error find_room(struct member *member, const struct join_request *request,
+                                     const char **why)
+{
+    enum protocol_error code = ERROR_ROOM_FULL;
+    if (bridge_silence_ms() >= BRIDGE_AWAY_MS) { /* make no rooms that cannot be opened */
+        *why = BRIDGE_AWAY_TEXT;
+        return ERROR_UNAVAILABLE;
+    }
+    for (bool again = true; again;) {
+        member->room = room_ref(request, &code, why);
+        if (!member->room)
+            return code;
+        atomic_fetch_add(&member->room->ascii, member->ascii);
+        if (!member->room->link)
+            return ERROR_NONE;
+        code = bridge_load(member->room, &again, why);
+        if (!code)
+            return code;
+        atomic_fetch_sub(&member->room->ascii, member->ascii);
+        room_unref(member->room);
+        member->room = NULL;
+    }
+    return code;
+}
+
 enum protocol_error room_ask(struct member *member, struct outbox *out,
                              const struct join_request *request, const char **why)
 {
@@ -306,10 +352,9 @@ enum protocol_error room_ask(struct member *member, struct outbox *out,
     }
     if (!member_init(member, request))
         return code;
-    member->room = room_ref(request, &code, why);
-    if (!member->room)
+    code = find_room(member, request, why);
+    if (code)
         return code;
-    atomic_fetch_add(&member->room->ascii, member->ascii);
     keeper_load(member->room);
     member->oldest = history_oldest(member->room, request->config);
     return ERROR_NONE;
@@ -330,11 +375,32 @@ static void remove_member(struct member *member)
     presence_left(member);
 }
 
+void room_detach_member(struct member *member, struct member *heir)
+{
+    struct room *room = member->room;
+    pthread_mutex_lock(&room->names_lock);
+    if (heir)
+        roster_replace(&room->roster, member, heir);
+    else
+        roster_remove(&room->roster, member);
+    pthread_mutex_unlock(&room->names_lock);
+    outbox_detach(member->out);
+    unlist_member(room, member);
+    presence_release_sender(member);
+    presence_find_sender(room);
+}
+
 void room_leave(struct member *member)
 {
     struct room *room = member->room;
+    bool is_out = false;
     pthread_mutex_lock(&room->members_lock);
-    if (!member->replaced)
+    is_out = member->replaced || member->removed;
+    if (is_out && room->link)
+        bridge_forget(member);
+    else if (room->link)
+        bridge_leave(member);
+    else if (!is_out)
         remove_member(member);
     pthread_mutex_unlock(&room->members_lock);
     room_fan_out_until_idle(room);
@@ -350,190 +416,4 @@ void room_release(struct member *member)
     free(member->quoted);
     free(member->keys);
     *member = (struct member){.presence_due = INT64_MAX};
-}
-
-/* ---- Messages ---- */
-
-/* Records when the oldest broadcast began to wait for a round. */
-static void note_waiting(struct room *room)
-{
-    int_fast64_t none = 0;
-    if (atomic_load_explicit(&room->waiting_since, memory_order_relaxed) == 0)
-        atomic_compare_exchange_strong_explicit(&room->waiting_since, &none, net_now_us(),
-                                                memory_order_relaxed, memory_order_relaxed);
-}
-
-enum appended { APPENDED, APPEND_FULL, APPEND_AS_ASCII };
-
-/* Appends one relayed broadcast with its Id, which is known only under the ring's lock. Appends
- * nothing once the server stops, or the member was replaced: the others are told of that at a later
- * position of the ring, and hear nothing of it after that. APPEND_FULL: the ring has no room above
- * the slowest member. APPEND_AS_ASCII: the broadcast is not escaped (`ascii`) but must be. A client
- * that needs escaping is counted before it takes the ring's lock to find its start, so it is seen
- * here. */
-static enum appended append_broadcast(const struct member *member, char *body, size_t len,
-                                      bool ascii)
-{
-    struct room *room = member->room;
-    struct ring *ring = &room->ring;
-    char stamp[JSON_STAMP_MAX];
-    unsigned char head[WS_HEAD_MAX];
-    uint64_t id = ring_lock(ring);
-    bool stops = rooms_stopping() || atomic_load(&member->replaced);
-    if (stops || (!ascii && room_needs_ascii(room))) {
-        ring_unlock(ring);
-        return stops ? APPENDED : APPEND_AS_ASCII;
-    }
-    size_t stamp_len = json_finish_relay(stamp, id, net_wall_ms());
-    size_t head_len = ws_write_head(head, WS_TEXT, len + stamp_len);
-    struct iovec parts[] = {{head, head_len}, {body, len}, {stamp, stamp_len}};
-    bool appended = ring_append_locked(ring, parts, 3);
-    ring_unlock(ring);
-    return appended ? APPENDED : APPEND_FULL;
-}
-
-/* Makes place in a ring that is full: moves or closes the slow consumers, and if the ring is full
- * of what is not stored yet, waits for the keeper. Such a sender is rarely here, because it is not
- * read from a quarter of a ring on (keeper_must_wait). Returns false when the keeper does not move.
- */
-static bool make_place(struct room *room, int64_t until)
-{
-    uint64_t seen = keeper_moves();
-    pthread_mutex_lock(&room->members_lock);
-    fan_out_locked(room);
-    pthread_mutex_unlock(&room->members_lock);
-    return ring_unready(&room->ring) == 0 || keeper_await(seen, until);
-}
-
-int64_t room_throttle_ms(struct member *member, const struct room_payer *payer)
-{
-    return share_throttle_ms(&member->room->share, payer->source, payer->rate, net_now());
-}
-
-const char *room_broadcast(struct member *member, const struct json_object *message,
-                           const struct room_payer *payer, size_t *grown)
-{
-    struct room *room = member->room;
-    int64_t until = 0;
-    enum appended result = APPEND_AS_ASCII;
-    size_t raw_len = 0;
-    char *body = json_relay(message, false, member->quoted, &raw_len);
-    size_t len = raw_len;
-    for (bool ascii = false; result != APPENDED;) {
-        if (!ascii && room_needs_ascii(room)) {
-            body = json_ascii(body, &len, room->ring.size / ESCAPED_SHARE);
-            ascii = true;
-        }
-        if (!body)
-            return "out of memory";
-        result = append_broadcast(member, body, len, ascii);
-        if (result == APPEND_FULL && !until)
-            until = net_now() + KEEPER_WAIT_MS;
-        if (result == APPEND_FULL && !make_place(room, until)) {
-            free(body);
-            return "the server's disk is too slow";
-        }
-    }
-    free(body);
-    keeper_notify(room);
-    *grown = len - raw_len;
-    if (payer->source)
-        share_charge(&room->share, payer->source, payer->rate, net_now(), len + JSON_STAMP_MAX);
-    note_waiting(room);
-    metrics_add(METRIC_BROADCASTS, 1);
-    return NULL;
-}
-
-/* The whole frame, written in its place: one allocation and one copy for each message. */
-static struct frame *private_frame(const struct member *member, const struct json_object *message)
-{
-    char stamp[JSON_STAMP_MAX];
-    unsigned char head[WS_HEAD_MAX];
-    size_t stamp_len = json_finish_relay(stamp, 0, net_wall_ms());
-    size_t len = json_relay_size(message, true, member->quoted);
-    size_t head_len = ws_write_head(head, WS_TEXT, len + stamp_len);
-    struct frame *frame = frame_alloc(head_len + len + stamp_len);
-    if (!frame)
-        return NULL;
-    memcpy(frame->bytes, head, head_len);
-    json_relay_write((char *)frame->bytes + head_len, message, true, member->quoted);
-    memcpy(frame->bytes + head_len + len, stamp, stamp_len);
-    return frame;
-}
-
-/* Returns the frame itself if it is ASCII already, else a new one, escaped; *grown is the number of
- * bytes that this adds. Drops `frame`, also when it returns NULL: memory is out. */
-static struct frame *escape_frame(struct frame *frame, size_t *grown)
-{
-    size_t head_len = ws_head_size(frame->bytes), raw_len = frame->len - head_len, len = raw_len;
-    const char *raw = (const char *)frame->bytes + head_len;
-    *grown = json_ascii_size(raw, raw_len) - raw_len;
-    if (*grown == 0)
-        return frame;
-    char *text = malloc(raw_len);
-    if (text)
-        memcpy(text, raw, raw_len);
-    text = json_ascii(text, &len, SIZE_MAX);
-    frame_drop(frame);
-    frame = text ? frame_new(WS_TEXT, text, len) : NULL;
-    free(text);
-    return frame;
-}
-
-/* Goes from the names' lock to that of the receiver's stream hand over hand, so that the receiver
- * cannot leave in between, and other messages do not wait for its socket. Returns ROOM_AS_ASCII,
- * and sends nothing, if the frame is not escaped (`ascii`) but must be. */
-static enum room_fate deliver(struct member *member, char *fold, struct frame *frame, bool ascii,
-                              struct frame *ack)
-{
-    struct room *room = member->room;
-    enum room_fate fate = ROOM_DELIVERED;
-    pthread_mutex_lock(&room->names_lock);
-    const struct member *target = roster_find(&room->roster, fold);
-    struct outbox *out = target ? target->out : NULL;
-    if (!target)
-        fate = ROOM_NOBODY;
-    else if (atomic_load(&member->replaced))
-        fate = ROOM_BUSY;
-    else if (target->ascii && !ascii)
-        fate = ROOM_AS_ASCII;
-    else
-        outbox_lock(out, ack ? member->out : NULL);
-    pthread_mutex_unlock(&room->names_lock);
-    if (fate != ROOM_DELIVERED)
-        return fate;
-    return outbox_send_unlock(out, frame, member->out, ack) ? ROOM_DELIVERED : ROOM_BUSY;
-}
-
-static enum room_fate send_to_member(struct member *member, char *fold,
-                                     const struct room_private *private, size_t *grown)
-{
-    struct frame *frame = private_frame(member, private->message);
-    if (!frame)
-        return ROOM_NO_MEMORY;
-    enum room_fate fate = deliver(member, fold, frame, false, private->ack);
-    if (fate == ROOM_AS_ASCII) {
-        frame = escape_frame(frame, grown);
-        fate = frame ? deliver(member, fold, frame, true, private->ack) : ROOM_NO_MEMORY;
-    }
-    frame_drop(frame);
-    return fate;
-}
-
-enum room_fate room_private(struct member *member, const struct room_private *private,
-                            size_t *grown)
-{
-    char buf[NAME_MAX_BYTES + 1];
-    char *fold = name_fold_into(buf, private->target, strlen(private->target));
-    enum room_fate fate = ROOM_NO_MEMORY;
-    *grown = 0;
-    if (fold)
-        fate = send_to_member(member, fold, private, grown);
-    if (fate == ROOM_DELIVERED) {
-        metrics_add(METRIC_PRIVATE, 1);
-        metrics_add(METRIC_DELIVERIES, 1);
-    }
-    if (fold != buf)
-        free(fold);
-    return fate;
 }

@@ -42,7 +42,7 @@ enum {
 
 /* A client in a room. Belongs to the client's thread; others see it between join and leave. */
 struct member {
-    struct outbox *out;            /* [I] borrowed */
+    struct outbox *out;            /* [I] borrowed; NULL: a member of another server (bridge.h) */
     struct room *room;             /* [t] NULL: in none */
     char name[NAME_MAX_BYTES + 1]; /* [I] as the client spelled it */
     char *fold, *quoted;           /* [I] name_fold and json_quote of it */
@@ -59,6 +59,8 @@ struct member {
     } roster;                /* [2] and [3] its node (roster.h) */
     uint64_t joined_version; /* [2] version of the user list (presence.h) that first had it */
     uint64_t known_version;  /* [2] version that it was sent */
+    uint64_t tag;            /* [2] of its membership, in a shared room (room/bridge.h) */
+    bool removed;            /* [2] the room was given up, and it is not in it any more */
     atomic_bool replaced;    /* [a] a newer connection has taken its place, and it says nothing more
                               * (written under [2] and [3]) */
     atomic_bool waits;       /* [a] its thread waits for the keeper (keeper.h), which wakes it */
@@ -134,12 +136,17 @@ struct room_payer {
 const char *room_broadcast(struct member *member, const struct json_object *message,
                            const struct room_payer *payer, size_t *grown);
 
+/* Whether another thread will fan out what a member has said: the keeper's (keeper.h) or, in a
+ * shared room, the one that reads the log (bridge.h). */
+bool room_fans_out_later(struct room *room);
+
 /* Returns for how many milliseconds the member must not be read, because its source has used up its
  * share of the room's rate; 0: it may be read. payer->source is not NULL. */
 int64_t room_throttle_ms(struct member *member, const struct room_payer *payer);
 
 /* The result of a private message. */
 enum room_fate {
+    ROOM_PENDING,   /* in a shared room: the member is told later */
     ROOM_DELIVERED, /* it is queued for the receiver */
     ROOM_NOBODY,    /* no member of the room has that name */
     ROOM_BUSY,      /* the receiver's queue is too full, or the receiver is being closed, or the
@@ -171,9 +178,10 @@ struct member_info {
  * none, or memory is out. */
 bool room_look_up(struct member *member, const char *target, struct member_info *card);
 
-/* Replaces the member's published keys. The new ones must have the same identity and origin, and a
- * checked signature. A concurrent room_look_up gets the old or the new keys, whole. */
-void room_publish(struct member *member, const struct e2e_keys *keys);
+/* Replaces the member's published keys, and then queues `ack` (NULL: nothing) for the member. The
+ * new ones must have the same identity and origin, and a checked signature. A concurrent
+ * room_look_up gets the old or the new keys, whole. Returns false when memory is out. */
+bool room_publish(struct member *member, const struct e2e_keys *keys, struct frame *ack);
 
 /* Runs one round: moves every member to the end of the ring. Does nothing while another thread
  * holds the member list; that thread delivers the bytes. Returns whether another round is needed:

@@ -69,7 +69,7 @@ const struct config_key config_keys[] = {
     {KEY(cluster_password), KIND_SECRET, OPTIONAL, 0, 256, 0},
     {KEY(cluster_secret), KIND_SECRET, OPTIONAL, 0, 256, 0},
     {KEY(cluster_ca), KIND_PATH, OPTIONAL, 0, CONFIG_STRING_LIMIT, 0},
-    {KEY(cluster_prefix), KIND_BYTES, OPTIONAL, 1, 64, 0}, /* see config_complete_cluster */
+    {KEY(cluster_prefix), KIND_BYTES, OPTIONAL, 1, 32, 0}, /* see config_complete_cluster */
     {KEY(cluster_lease_seconds), KIND_INTEGER, OPTIONAL, 3, 300, 15},
     {KEY(cluster_log_bytes), KIND_INTEGER, OPTIONAL, 0, 1 << 30, 0},
     {KEY(cluster_room_seconds), KIND_INTEGER, OPTIONAL, 60, 31536000, 3600},

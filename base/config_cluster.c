@@ -17,7 +17,7 @@
 enum { SECRET_LEAST = 32 }; /* bytes of cluster_secret; fewer could be guessed */
 
 static const char prefix_bytes[] =
-    "-_.:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    "-_.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 static bool default_to(char **value, const char *text)
 {
@@ -60,7 +60,7 @@ int config_check_cluster(const struct config_reader *r)
                                secret);
     if (c->cluster_prefix[strspn(c->cluster_prefix, prefix_bytes)])
         return config_complain(c, "cluster_prefix", r->error,
-                               "expected letters, digits and - _ . : only, got \"%.64s\"",
+                               "expected letters, digits and - _ . only, got \"%.64s\"",
                                c->cluster_prefix);
     if (c->cluster_engine[0] && c->history_file[0])
         return config_complain(c, "history_file", r->error,

@@ -72,6 +72,19 @@ static const struct {
                                  "Attempts to store broadcasts that failed."},
     [METRIC_HISTORY_FAILING] = {"history_failing", "", "gauge",
                                 "1 while broadcasts are not stored that should be."},
+    [METRIC_ENGINE_UP] = {"engine_up", "", "gauge", "1 while the engine of the cluster answers."},
+    [METRIC_ENGINE_SILENCE] = {"engine_read_age_seconds", "", "gauge",
+                               "Time since the engine should have answered."},
+    [METRIC_ENGINE_QUEUE] = {"engine_queue_bytes", "", "gauge", "Bytes that wait for the engine."},
+    [METRIC_ENGINE_CALLS] = {"engine_calls_total", "", "counter", "Calls sent to the engine."},
+    [METRIC_ENGINE_REPEATED] = {"engine_duplicates_total", "", "counter",
+                                "Calls that the engine had done before."},
+    [METRIC_ENGINE_CONNECTS] = {"engine_reconnects_total", "", "counter",
+                                "Connections made to the engine."},
+    [METRIC_ENGINE_ROLLBACKS] = {"engine_rollbacks_total", "", "counter",
+                                 "Rooms that began again, because the engine had lost something."},
+    [METRIC_ENGINE_FENCED] = {"engine_fenced_total", "", "counter",
+                              "Rooms that this server lost, because it was cut off."},
     [METRIC_CERTIFICATE_END] = {"certificate_end_timestamp_seconds", "", "gauge",
                                 "When the server's certificate ends, in Unix time."},
     [METRIC_AUTHORITY_END] = {"authority_end_timestamp_seconds", "", "gauge",
@@ -169,9 +182,18 @@ static void write_metric_head(FILE *out, const char *name, const char *type, con
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* Whether a certificate does not exist. Then its end is not written, as 0 would mean 1970. */
+static atomic_bool shows_engine; /* there is one */
+
+void metrics_show_engine(void)
+{
+    atomic_store(&shows_engine, true);
+}
+
+/* Whether there is nothing to write: no engine, or no certificate, whose end 0 would mean 1970. */
 static bool is_absent(size_t metric)
 {
+    if (metric >= METRIC_ENGINE_UP && metric <= METRIC_ENGINE_FENCED)
+        return !atomic_load(&shows_engine);
     return (metric == METRIC_CERTIFICATE_END || metric == METRIC_AUTHORITY_END) &&
            read_counter(&numbers[metric]) == 0;
 }

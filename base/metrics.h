@@ -37,6 +37,14 @@ enum metric {
     METRIC_HISTORY_LOST,   /* broadcasts that were overwritten before they could be stored */
     METRIC_HISTORY_FAILURES, /* attempts to store that failed */
     METRIC_HISTORY_FAILING,  /* gauge: 1 while broadcasts are not stored that should be */
+    METRIC_ENGINE_UP,        /* gauge: 1 while the engine of a cluster answers */
+    METRIC_ENGINE_SILENCE,   /* gauge: seconds since it should have answered */
+    METRIC_ENGINE_QUEUE,     /* gauge: bytes that wait for it */
+    METRIC_ENGINE_CALLS,     /* calls that were sent to it */
+    METRIC_ENGINE_REPEATED,  /* calls that it had done before */
+    METRIC_ENGINE_CONNECTS,  /* connections to it */
+    METRIC_ENGINE_ROLLBACKS, /* rooms that were lost because it had lost something */
+    METRIC_ENGINE_FENCED,    /* rooms that were lost because this server was cut off */
     METRIC_CERTIFICATE_END,  /* Unix time; 0: no certificate, not written */
     METRIC_AUTHORITY_END,    /* Unix time; 0: no authority of our own, not written */
     METRICS,
@@ -50,6 +58,9 @@ void metrics_add(enum metric metric, int64_t amount);
 
 /* Sets a metric. */
 void metrics_set(enum metric metric, int64_t value);
+
+/* From now on the metrics of the engine are written. */
+void metrics_show_engine(void);
 
 /* Counts a refused client, by HTTP status or by the code of an Error. */
 void metrics_refused_status(int status);

@@ -181,6 +181,15 @@ static const int of_history[] = {
     SCMP_SYS(ftruncate), SCMP_SYS(ftruncate64),
 };
 
+/* A cluster needs these: connections to its engine. */
+static const int of_engine[] = {SCMP_SYS(connect)};
+
+static const struct condition of_engine_if[] = {
+    {SCMP_SYS(socket), 0, UINT64_MAX, AF_INET},
+    {SCMP_SYS(socket), 0, UINT64_MAX, AF_INET6},
+    {SCMP_SYS(socket), 0, UINT64_MAX, AF_UNIX},
+};
+
 static const struct condition of_history_if[] = {
     {SCMP_SYS(fcntl), 1, UINT64_MAX, F_GETLK},
     {SCMP_SYS(fcntl), 1, UINT64_MAX, F_SETLK},
@@ -263,6 +272,12 @@ static bool add_history(scmp_filter_ctx filter)
            add_conditions(filter, of_history_if, COUNT(of_history_if));
 }
 
+static bool add_engine(scmp_filter_ctx filter)
+{
+    return add_calls(filter, SCMP_ACT_ALLOW, of_engine, COUNT(of_engine)) &&
+           add_conditions(filter, of_engine_if, COUNT(of_engine_if));
+}
+
 /* Installs a filter, and frees it. Returns 0 or an errno. */
 static int load_filter(scmp_filter_ctx filter, bool complete)
 {
@@ -271,14 +286,14 @@ static int load_filter(scmp_filter_ctx filter, bool complete)
     return -rc;
 }
 
-static int filter_server(bool reads_files, bool has_history)
+static int filter_server(bool reads_files, bool has_history, bool has_engine)
 {
     scmp_filter_ctx filter = new_filter();
     bool complete = filter && add_calls(filter, SCMP_ACT_ALLOW, of_server, COUNT(of_server)) &&
                     add_conditions(filter, of_server_if, COUNT(of_server_if)) &&
                     add_signals(filter) &&
                     (!reads_files || add_conditions(filter, reading_if, COUNT(reading_if))) &&
-                    (!has_history || add_history(filter));
+                    (!has_history || add_history(filter)) && (!has_engine || add_engine(filter));
     return load_filter(filter, complete);
 }
 
@@ -303,7 +318,8 @@ enum {
     LANDLOCK_PATH_BENEATH = 1,
     ACCESS_READ_FILE = 1 << 2,
     ACCESS_READ_DIR = 1 << 3,
-    NET_ALL = 3,   /* bind and connect over TCP */
+    NET_ALL = 3, /* bind and connect over TCP */
+    NET_BIND = 1,
     SCOPE_ALL = 3, /* abstract sockets of, and signals to, other processes */
 };
 
@@ -342,12 +358,15 @@ static bool allow_folder(int rules, const char *path)
 }
 
 /* Returns the Landlock version in force, or 0 and errno. */
-static int restrict_files(const char *web_root)
+static int restrict_files(const char *web_root, bool connects)
 {
     int version = (int)syscall(LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION);
     if (version < 1)
         return 0;
-    struct landlock_rules all_of = {files_of(version), version >= 4 ? NET_ALL : 0,
+    struct landlock_rules all_of = {files_of(version),
+                                    version < 4 ? 0
+                                    : connects  ? NET_BIND
+                                                : NET_ALL,
                                     version >= 6 ? SCOPE_ALL : 0};
     int rules = (int)syscall(LANDLOCK_CREATE_RULESET, &all_of, rules_size(version), 0);
     if (rules < 0)
@@ -362,16 +381,16 @@ static int restrict_files(const char *web_root)
 
 /* ---- Public functions ---- */
 
-void sandbox_server(const char *web_root, bool has_history)
+void sandbox_server(const char *web_root, bool has_history, bool has_engine)
 {
     if (SANITIZED) {
         log_notice("sandbox", "seccomp=off landlock=off why=\"built with a sanitizer\"");
         return;
     }
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    int version = restrict_files(web_root);
+    int version = restrict_files(web_root, has_engine);
     const char *why = version ? NULL : strerror(errno);
-    int failure = filter_server(web_root != NULL, has_history);
+    int failure = filter_server(web_root != NULL, has_history, has_engine);
     if (failure)
         why = strerror(failure);
     log_event(why ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "sandbox", "seccomp=%s landlock=%d%s%s%s",

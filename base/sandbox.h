@@ -14,9 +14,10 @@
 
 /* Confines the server. It can start no program and no process, see no other process, and open no
  * socket and no file. With `web_root` (NULL: none) it can open files below that folder for reading.
- * With `has_history` it can write, sync, truncate and lock the files that are open. The listening
- * sockets, the broker and the history file must be there before. Logs the restrictions in force. */
-void sandbox_server(const char *web_root, bool has_history);
+ * With `has_engine` it can connect sockets, over TCP and to Unix sockets. With `has_history` it
+ * can write, sync, truncate and lock the files that are open. The listening sockets, the broker
+ * and the history file must be there before. Logs the restrictions in force. */
+void sandbox_server(const char *web_root, bool has_history, bool has_engine);
 
 /* Confines the broker. It can start no program and no process, and open no socket except the
  * netlink one that returns this host's addresses. */

@@ -183,13 +183,13 @@ struct engine_call *engine_renew(struct engine_seat *seat, const char *epoch_see
 /* close: ends the seat. LOG_SEAT_OVER. ENGINE_FENCED means that it has ended already. */
 struct engine_call *engine_close(struct engine_seat *seat);
 
-/* publish: LOG_JOIN that replaces the membership `tag` of this seat by one with another card, if the
- * name still is that membership's; else LOG_REFUSAL. call->seq is the tag from then on. */
+/* publish: LOG_JOIN that replaces the membership `tag` of this seat by one with another card, if
+ * the name still is that membership's; else LOG_REFUSAL. call->seq is the tag from then on. */
 struct engine_call *engine_publish(struct engine_seat *seat, uint64_t tag, struct text name,
                                    struct text identity, struct text card);
 
-/* answer_to: tells the sender of a private message for this seat what became of it (LOG_ANSWER), and
- * deletes its entry. */
+/* answer_to: tells the sender of a private message for this seat what became of it (LOG_ANSWER),
+ * and deletes its entry. */
 struct engine_call *engine_answer_to(struct engine_seat *seat, const struct log_entry *message,
                                      enum log_outcome outcome);
 

@@ -201,7 +201,7 @@ static const char *read_refusal(struct log_entry *entry, const struct text *valu
     return NULL;
 }
 
-static const char *read_answer(struct log_entry *entry, const struct text *values)
+static const char *read_answer_entry(struct log_entry *entry, const struct text *values)
 {
     if (!copy_seat(entry->other, values[0]) || !log_read_number(values[1], &entry->other_tag) ||
         entry->other_tag == 0)
@@ -226,7 +226,7 @@ static const struct {
     {LOG_BROADCAST, true, "id", read_broadcast}, {LOG_JOIN, true, "fyod", read_join},
     {LOG_LEAVE, true, "ft", read_leave},         {LOG_PRIVATE, true, "ftd", read_private},
     {LOG_REFUSAL, true, "d", read_refusal},      {LOG_SEAT_OVER, false, "d", read_seat},
-    {LOG_EPOCH, false, "d", read_seat},        {LOG_ANSWER, true, "tid", read_answer},
+    {LOG_EPOCH, false, "d", read_seat},        {LOG_ANSWER, true, "tid", read_answer_entry},
 };
 
 /* k, s, q, n. Returns the row of entry_kinds, or -1. */

@@ -339,13 +339,23 @@ static bool may_deliver(const struct outbox *out, const struct frame *frame)
            (out->queued == 0 || out->queued + frame->len <= out->queue_max / 2);
 }
 
-bool outbox_send_unlock(struct outbox *out, struct frame *frame, struct outbox *from,
-                        struct frame *ack)
+bool outbox_would_take(struct outbox *out, const struct frame *frame)
 {
     if (!may_deliver(out, frame))
         flush_locked(out); /* perhaps the owner has only not been scheduled */
+    return may_deliver(out, frame);
+}
+
+void outbox_unlock(struct outbox *out)
+{
+    pthread_mutex_unlock(&out->stream->lock);
+}
+
+bool outbox_send_unlock(struct outbox *out, struct frame *frame, struct outbox *from,
+                        struct frame *ack)
+{
     bool accepted =
-        may_deliver(out, frame) &&
+        outbox_would_take(out, frame) &&
         outbox_queue_push(out, OUTBOX_MESSAGE, frame, outbox_queue_position(out, OUTBOX_MESSAGE));
     if (accepted && ack)
         post_locked(from, OUTBOX_MESSAGE, ack);

@@ -107,6 +107,13 @@ void outbox_lock(struct outbox *out, struct outbox *from);
 bool outbox_send_unlock(struct outbox *out, struct frame *frame, struct outbox *from,
                         struct frame *ack);
 
+/* Between outbox_lock (without a sender) and outbox_send_unlock: whether that would accept the
+ * frame, unless memory is out. Sends what waits first, if that helps. */
+bool outbox_would_take(struct outbox *out, const struct frame *frame);
+
+/* Ends outbox_lock without a message. */
+void outbox_unlock(struct outbox *out);
+
 /* Sends until the outbox is empty or the socket takes no more. */
 void outbox_flush(struct outbox *out);
 

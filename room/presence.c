@@ -153,10 +153,10 @@ static void count_change(struct room *room)
 {
     struct presence *presence = &room->presence;
     presence->version++;
-    if (!presence->counted && room->count > presence->list_max) {
+    if (!presence->counted && room->roster.count > presence->list_max) {
         presence->counted = true;
         clear_left(presence);
-    } else if (presence->counted && room->count <= presence->list_again) {
+    } else if (presence->counted && room->roster.count <= presence->list_again) {
         presence->counted = false;
         presence->lost = true;
     }
@@ -199,14 +199,14 @@ static struct frame *list_frame(const struct room *room)
     const struct presence *presence = &room->presence;
     size_t len = 0;
     if (presence->counted)
-        return take_json(json_user_list(presence->version, room->count, NULL, &len), &len);
-    struct name_collection names = {.cap = room->count};
-    names.quoted = malloc((room->count + 1) * sizeof(*names.quoted));
+        return take_json(json_user_list(presence->version, room->roster.count, NULL, &len), &len);
+    struct name_collection names = {.cap = room->roster.count};
+    names.quoted = malloc((room->roster.count + 1) * sizeof(*names.quoted));
     if (!names.quoted)
         return NULL;
     collect_names(room, &names);
     const struct json_names users = {names.quoted, names.count};
-    char *json = json_user_list(presence->version, room->count, &users, &len);
+    char *json = json_user_list(presence->version, room->roster.count, &users, &len);
     free(names.quoted);
     return take_json(json, &len);
 }
@@ -215,7 +215,7 @@ static struct frame *change_frame(const struct room *room)
 {
     const struct presence *presence = &room->presence;
     struct json_presence change = {
-        .version = presence->version, .since = presence->told, .count = room->count};
+        .version = presence->version, .since = presence->told, .count = room->roster.count};
     size_t len = 0;
     if (presence->counted)
         return take_json(json_presence(&change, &len), &len);
@@ -268,7 +268,7 @@ static bool has_news(const struct room *room)
     const struct presence *p = &room->presence;
     if (p->lost || p->counted != p->told_counted)
         return true;
-    return p->counted ? p->told_count != room->count || p->shown > p->told
+    return p->counted ? p->told_count != room->roster.count || p->shown > p->told
                       : p->fresh > 0 || p->left_count > 0;
 }
 
@@ -277,7 +277,7 @@ static void begin_version(struct room *room)
 {
     struct presence *presence = &room->presence;
     presence->told = presence->version;
-    presence->told_count = room->count;
+    presence->told_count = room->roster.count;
     presence->told_counted = presence->counted;
     presence->fresh = 0;
     presence->lost = false;
@@ -409,6 +409,27 @@ static void show_list(struct member *member)
     member->known_version = presence->shown = presence->version;
 }
 
+void presence_start(struct room *room)
+{
+    room->presence.version = PRESENCE_FIRST;
+    begin_version(room);
+}
+
+/* Nobody is here to be told. */
+static void forget_changes(struct room *room)
+{
+    begin_version(room);
+    room->presence.due = room->lists.due = INT64_MAX;
+}
+
+void presence_find_sender(struct room *room)
+{
+    if (room->count == 0)
+        forget_changes(room);
+    else
+        assign_sender(room, NULL);
+}
+
 void presence_joined(struct member *member, const struct member *replaced)
 {
     struct room *room = member->room;
@@ -418,12 +439,16 @@ void presence_joined(struct member *member, const struct member *replaced)
         note_left(&room->presence, replaced);
     member->joined_version = room->presence.version;
     room->presence.fresh++;
-    if (!member->ascii)
+    if (room->count == 0) {
+        forget_changes(room);
+        return;
+    }
+    if (member->out && !member->ascii)
         show_list(member);
     update_changes(room, now, false);
     if (!user_lists_update(room, now, false) && member->ascii)
         user_lists_show(member);
-    assign_sender(room, member);
+    assign_sender(room, member->out ? member : NULL);
 }
 
 void presence_left(const struct member *member)
@@ -432,9 +457,8 @@ void presence_left(const struct member *member)
     int64_t now = net_now();
     count_change(room);
     note_left(&room->presence, member);
-    if (room->count == 0) { /* nobody is left to be told */
-        begin_version(room);
-        room->presence.due = room->lists.due = INT64_MAX;
+    if (room->count == 0) {
+        forget_changes(room);
         return;
     }
     update_changes(room, now, false);

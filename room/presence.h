@@ -23,6 +23,7 @@ enum {
     PRESENCE_LIST_MAX = 2000,   /* members up to which a room has a list; with more it is counted */
     PRESENCE_LIST_AGAIN = 1800, /* a counted room has a list again with so many, or fewer */
     PRESENCE_SMALL_ROOM = 50,   /* members up to which there need not be a pause between changes */
+    PRESENCE_FIRST = 1,         /* the version of a list that was filled in (presence_start) */
     PRESENCE_RETRY_MS = 100,    /* between two attempts when memory is out */
 };
 
@@ -61,16 +62,22 @@ struct user_lists {
 void presence_init(struct presence *presence);
 void presence_fini(struct presence *presence);
 
-/* Must be called when a member has been listed: sends it the user list, and tells the others or
- * schedules that. `replaced` is the member whose place it took; NULL: none. */
+/* Must be called when the roster of a shared room has been filled in, before anybody joins here.
+ * All members have joined_version PRESENCE_FIRST. */
+void presence_start(struct room *room);
+
+/* Must be called when a member has been listed, here or on another server: sends it the user list,
+ * if it is here, and tells the others or schedules that. `replaced` is the member whose place it
+ * took; NULL: none. */
 void presence_joined(struct member *member, const struct member *replaced);
 
 /* Must be called when a member has been removed from the list. */
 void presence_left(const struct member *member);
 
-/* Ends a member's duty to send what is scheduled. presence_joined or presence_left must follow,
- * which find another member. */
+/* Ends a member's duty to send what is scheduled. presence_joined, presence_left or
+ * presence_find_sender must follow, which find another member. */
 void presence_release_sender(struct member *member);
+void presence_find_sender(struct room *room);
 
 /* Sends the list to the members of the short way, if `force` or the pause since the last one is
  * over, and unless they have it; or sets lists->due. Returns whether it was sent. */

@@ -13,6 +13,7 @@
 #include "lib/address.h"
 #include "base/metrics.h"
 #include "net/random.h"
+#include "room/bridge_parts.h"
 #include "room/keeper.h"
 #include "delivery/frame.h"
 
@@ -25,6 +26,34 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct config *settings; /* [1] in force */
 static struct room *list;             /* [1] */
 static int list_count;                /* [1] */
+
+static void room_free(struct room *room)
+{
+    if (room->link)
+        bridge_link_free(room->link);
+    pthread_mutex_destroy(&room->members_lock);
+    pthread_mutex_destroy(&room->names_lock);
+    pthread_mutex_destroy(&room->storage.load_lock);
+    ring_fini(&room->ring);
+    share_fini(&room->share);
+    presence_fini(&room->presence);
+    frame_drop(room->lists.last);
+    free(room->members);
+    free(room);
+}
+
+/* Has the room shared with other servers, if rooms are; the link has a reference to it. Frees the
+ * room and returns NULL if that fails. */
+static struct room *share_room(struct room *room)
+{
+    if (!bridge_is_on())
+        return room;
+    room->users = 1;
+    if (bridge_link_new(room))
+        return room;
+    room_free(room);
+    return NULL;
+}
 
 static struct room *room_new(const char *name)
 {
@@ -44,20 +73,7 @@ static struct room *room_new(const char *name)
     room->lists.due = INT64_MAX;
     share_init(&room->share, room->ring.size / SHARE_BURST_PART);
     room->storage.wanted = keeper_store() && config_keeps_history(settings, name);
-    return room;
-}
-
-static void room_free(struct room *room)
-{
-    pthread_mutex_destroy(&room->members_lock);
-    pthread_mutex_destroy(&room->names_lock);
-    pthread_mutex_destroy(&room->storage.load_lock);
-    ring_fini(&room->ring);
-    share_fini(&room->share);
-    presence_fini(&room->presence);
-    frame_drop(room->lists.last);
-    free(room->members);
-    free(room);
+    return share_room(room);
 }
 
 /* Counts the rooms created from the address's block of that level. The room list is locked. */
@@ -84,6 +100,29 @@ static bool may_make(const struct sockaddr_storage *maker)
     return true;
 }
 
+/* Puts a new room behind the main room, which stays first. */
+static void list_room(struct room *room, const struct sockaddr_storage *maker)
+{
+    room->next = list->next;
+    list->next = room;
+    list_count++;
+    room->counted = maker;
+    if (maker)
+        room->maker = *maker;
+    metrics_add(METRIC_ROOMS, 1);
+}
+
+/* Takes a room other than the main room out of the list. The room list is locked. */
+static void unlist_room(struct room *room)
+{
+    struct room **link = &list;
+    while (*link && *link != room)
+        link = &(*link)->next;
+    if (*link)
+        *link = room->next;
+    room->unlisted = true;
+}
+
 struct room *room_ref(const struct join_request *request, enum protocol_error *code,
                       const char **why)
 {
@@ -95,18 +134,15 @@ struct room *room_ref(const struct join_request *request, enum protocol_error *c
     if (!room && !may_make(request->maker)) {
         *code = ERROR_TOO_MANY_ROOMS;
         *why = "there are as many rooms as this server allows, or allows your address to make";
-    } else if (!room && !(room = room_new(name))) {
+    } else if (!room) {
         *code = ERROR_ROOM_FULL;
         *why = "the server is out of memory";
-    } else if (room->users++ == 0 && list && room != list) {
-        room->next = list->next; /* the main room stays first */
-        list->next = room;
-        list_count++;
-        room->counted = request->maker;
-        if (request->maker)
-            room->maker = *request->maker;
-        metrics_add(METRIC_ROOMS, 1);
+        room = room_new(name);
+        if (room)
+            list_room(room, request->maker);
     }
+    if (room)
+        room->users++;
     pthread_mutex_unlock(&list_lock);
     return room;
 }
@@ -130,17 +166,39 @@ void room_unref(struct room *room)
 {
     pthread_mutex_lock(&list_lock);
     bool last = --room->users == 0 && room != list;
+    if (room->users == 1 && room->link && room != list && !room->unlisted &&
+        bridge_retire(room->link))
+        unlist_room(room);
     if (last) {
-        struct room **link = &list;
-        while (*link != room)
-            link = &(*link)->next;
-        *link = room->next;
+        if (!room->unlisted)
+            unlist_room(room);
         list_count--;
         metrics_add(METRIC_ROOMS, -1);
     }
     pthread_mutex_unlock(&list_lock);
     if (last)
         room_free(room);
+}
+
+bool rooms_unlist(struct room *room)
+{
+    bool done = true;
+    pthread_mutex_lock(&list_lock);
+    if (room == list) {
+        struct room *fresh = room_new("");
+        done = fresh;
+        if (fresh) {
+            fresh->next = list->next;
+            list = fresh;
+            list_count++;
+            metrics_add(METRIC_ROOMS, 1);
+            room->unlisted = true;
+        }
+    } else if (!room->unlisted) {
+        unlist_room(room);
+    }
+    pthread_mutex_unlock(&list_lock);
+    return done;
 }
 
 int rooms_init(const struct config *config)

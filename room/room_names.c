@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "room/bridge_parts.h"
 #include "room/room_parts.h"
 
 static void fill_card(struct member_info *card, const struct member *member)
@@ -33,11 +34,16 @@ bool room_look_up(struct member *member, const char *target, struct member_info 
 }
 
 /* The member may have been replaced meanwhile; then it cannot be found by its name. */
-void room_publish(struct member *member, const struct e2e_keys *keys)
+bool room_publish(struct member *member, const struct e2e_keys *keys, struct frame *ack)
 {
+    if (member->room->link)
+        return bridge_publish(member, keys, ack);
     pthread_mutex_lock(&member->room->names_lock);
     *member->keys = *keys;
     pthread_mutex_unlock(&member->room->names_lock);
+    if (ack)
+        outbox_post(member->out, OUTBOX_MESSAGE, ack);
+    return true;
 }
 
 /* A page that is collected from the roster. */

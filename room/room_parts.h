@@ -41,6 +41,8 @@ struct room_storage {
     bool owed;                   /* [k] it is in that list, which has a reference */
 };
 
+struct room_link;
+
 struct room {
     struct room *next;             /* [1] */
     unsigned users;                /* [1] members, including those that are leaving */
@@ -70,6 +72,10 @@ struct room {
     struct ring ring;
     struct share share; /* a leaf lock of its own (share.h) */
     struct room_storage storage;
+
+    struct room_link
+        *link;     /* [I] how it is shared with other servers (bridge.h); NULL: it is not */
+    bool unlisted; /* [1] it is not in the list any more */
 };
 
 /* The bytes of its ring that a newcomer may get: older ones may be overwritten before they are
@@ -95,6 +101,9 @@ void room_unref(struct room *room);
 
 /* Whether a member, or a client that is joining, reads ASCII only. */
 bool room_needs_ascii(const struct room *room);
+
+/* Moves every member as far as the ring is ready. The member list is locked. */
+void room_fan_out_locked(struct room *room);
 
 /* Must be called after unlocking the member list by a thread that has no read loop to return to:
  * other threads may have left their bytes to this one. Runs rounds until none is needed. */

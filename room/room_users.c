@@ -30,19 +30,29 @@ static int compare_names(const void *a, const void *b)
     return strcmp((*(struct member *const *)a)->name, (*(struct member *const *)b)->name);
 }
 
+static const struct roster_start from_first = {.fold = ""};
+
+static bool collect_member(void *context, struct member *member)
+{
+    struct member ***end = context;
+    *(*end)++ = member;
+    return true;
+}
+
 /* The list, sorted by code point, in ASCII. NULL when memory is out. */
 static struct frame *user_list_frame(const struct room *room)
 {
     size_t len = 0;
     struct frame *frame = NULL;
-    struct member **members = malloc((room->count + 1) * sizeof(struct member *));
-    const char **quoted = malloc((room->count + 1) * sizeof(*quoted));
+    size_t count = room->roster.count;
+    struct member **members = malloc((count + 1) * sizeof(struct member *)), **end = members;
+    const char **quoted = malloc((count + 1) * sizeof(*quoted));
     if (members && quoted) {
-        memcpy(members, room->members, room->count * sizeof(struct member *));
-        qsort(members, room->count, sizeof(struct member *), compare_names);
-        for (size_t i = 0; i < room->count; i++)
+        roster_walk(&room->roster, &from_first, collect_member, &end);
+        qsort(members, count, sizeof(struct member *), compare_names);
+        for (size_t i = 0; i < count; i++)
             quoted[i] = members[i]->quoted;
-        const struct json_names users = {quoted, room->count};
+        const struct json_names users = {quoted, count};
         char *json = json_online_users(&users, &len);
         json = json_ascii(json, &len, SIZE_MAX);
         frame = json ? frame_new(WS_TEXT, json, len) : NULL;
@@ -53,19 +63,22 @@ static struct frame *user_list_frame(const struct room *room)
     return frame;
 }
 
+static bool add_to_sum(void *context, struct member *member)
+{
+    uint64_t *sum = context, part = 0;
+    if (member->keys)
+        memcpy(&part, member->keys->session, sizeof(part));
+    *sum = *sum * 31 + part;
+    return true;
+}
+
 /* A sum that changes with the members' session keys. Members can contrive equal sums; then others
  * ask for their keys later. */
 static uint64_t sum_keys(struct room *room)
 {
-    uint64_t sum = 0, part;
+    uint64_t sum = 0;
     pthread_mutex_lock(&room->names_lock);
-    for (size_t i = 0; i < room->count; i++) {
-        const struct e2e_keys *keys = room->members[i]->keys;
-        part = 0;
-        if (keys)
-            memcpy(&part, keys->session, sizeof(part));
-        sum = sum * 31 + part;
-    }
+    roster_walk(&room->roster, &from_first, add_to_sum, &sum);
     pthread_mutex_unlock(&room->names_lock);
     return sum;
 }

@@ -16,6 +16,7 @@
 #include "lib/crypto/e2e.h"
 #include "room/room_history.h"
 #include "lib/json/json_ascii.h"
+#include "room/bridge.h"
 #include "room/keeper.h"
 
 static void on_broadcast(struct session *client, const struct json_object *message)
@@ -31,7 +32,7 @@ static void on_broadcast(struct session *client, const struct json_object *messa
         return;
     }
     connection_charge(&client->conn, grown);
-    client->needs_fan_out |= !keeper_fans_out(client->member.room);
+    client->needs_fan_out |= !room_fans_out_later(client->member.room);
 }
 
 /* Reads the receiver's name. An invalid name is answered as an unknown user. */
@@ -63,12 +64,12 @@ static void say_fate(struct session *client, enum room_fate fate, const struct j
                           "too many messages wait for that member: try again later", message);
 }
 
-/* The frame of a Delivered; NULL when memory is out. */
-static struct frame *delivered_frame(const struct session *client,
-                                     const struct json_object *message)
+/* The frame of a Delivered or KeysPublished, which `make` writes; NULL when memory is out. */
+static struct frame *ack_frame(const struct session *client, const struct json_object *message,
+                               char *(*make)(const struct json_object *about, size_t *len))
 {
     size_t len = 0;
-    char *json = json_delivered(message, &len);
+    char *json = make(message, &len);
     if (!client->v2)
         json = json_ascii(json, &len, SIZE_MAX);
     struct frame *frame = json ? frame_new(WS_TEXT, json, len) : NULL;
@@ -84,7 +85,8 @@ static void send_private(struct session *client, const char *target,
     bool wants_ack = json_find(message, "Ref");
     struct room_private private = {.target = target,
                                    .message = message,
-                                   .ack = wants_ack ? delivered_frame(client, message) : NULL};
+                                   .ack = wants_ack ? ack_frame(client, message, json_delivered)
+                                                    : NULL};
     if (private.ack || !wants_ack)
         fate = room_private(&client->member, &private, &grown);
     connection_charge(&client->conn, grown);
@@ -148,7 +150,6 @@ static void on_publish_keys(struct session *client, const struct json_object *me
 {
     struct e2e_keys keys;
     const char *why;
-    size_t len = 0;
     enum e2e_found found = e2e_read_keys(message, &keys);
     if (found == E2E_FOUND_NONE || found == E2E_FOUND_SOME) {
         session_say_card_missing(client, message, false);
@@ -159,11 +160,13 @@ static void on_publish_keys(struct session *client, const struct json_object *me
         session_say_error(client, code, why, message);
         return;
     }
-    room_publish(&client->member, &keys);
-    if (json_find(message, "Ref")) {
-        char *json = json_keys_published(message, &len);
-        session_say(client, json, len);
-    }
+    bool wants_ack = json_find(message, "Ref");
+    struct frame *ack = wants_ack ? ack_frame(client, message, json_keys_published) : NULL;
+    if ((wants_ack && !ack) || !room_publish(&client->member, &keys, ack))
+        connection_close(&client->conn, WS_CODE_TRY_LATER, "out of memory");
+    else
+        outbox_flush(&client->conn.out);
+    frame_drop(ack);
 }
 
 /* ---- Older messages ---- */
@@ -376,7 +379,7 @@ bool dispatch_message(struct session *client, const struct ws_event *event)
 {
     struct json_object message;
     char type[32] = "";
-    if (keeper_must_wait(&client->member, false))
+    if (keeper_must_wait(&client->member, false) || bridge_must_wait(&client->member))
         return false;
     if (!session_parse(client, event, &message))
         return true;

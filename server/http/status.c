@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "net/socket.h"
 #include "lib/http/http_response.h"
+#include "room/bridge.h"
 
 #define HEALTH_PATH  "/healthz"
 #define METRICS_PATH "/metrics"
@@ -55,14 +56,15 @@ static void answer_with(const struct http_request *rq, const char *type, const c
 static void answer_health(const struct http_request *rq, bool stopping,
                           struct status_answer *answer)
 {
+    bool ill = bridge_silence_ms() >= BRIDGE_ILL_MS;
+    const char *why = stopping ? "the server is shutting down" : ill ? "engine" : "out of memory";
     const char *text =
         metrics_value(METRIC_HISTORY_FAILING)
             ? "ok, but messages are not being stored: see history_failed in the log\n"
             : "ok\n";
-    answer->body = stopping ? NULL : strdup(text);
+    answer->body = stopping || ill ? NULL : strdup(text);
     answer->body_len = strlen(text);
-    answer_with(rq, "text/plain; charset=utf-8",
-                stopping ? "the server is shutting down" : "out of memory", answer);
+    answer_with(rq, "text/plain; charset=utf-8", why, answer);
 }
 
 void status_answer(const struct http_request *rq, bool stopping, struct status_answer *answer)

@@ -369,7 +369,7 @@ static void test_looking_a_member_up(void **state)
     assert_true(room_look_up(&ana->member, "BOB", &info));
     assert_true(info.published);
     assert_memory_equal(&info.keys, &keys, sizeof(keys));
-    room_publish(&bob->member, &newer);
+    assert_true(room_publish(&bob->member, &newer, NULL));
     assert_true(room_look_up(&ana->member, "Bob", &info));
     assert_memory_equal(&info.keys, &newer, sizeof(newer));
     assert_false(room_look_up(&ana->member, "Eve", &info));

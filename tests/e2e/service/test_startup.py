@@ -229,7 +229,7 @@ WRONG_VALUES = [
     ("history_search", "yes", "true or false"),
     ("cluster_engine", "redis", '"unix:PATH"'),
     ("cluster_secret", "short", "at least 32 bytes"),
-    ("cluster_prefix", "", "1 to 64"),
+    ("cluster_prefix", "", "1 to 32"),
     ("cluster_lease_seconds", 1, "from 3"),
     ("cluster_log_bytes", -1, "from 0"),
     ("cluster_room_seconds", 1, "from 60"),

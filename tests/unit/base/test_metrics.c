@@ -85,9 +85,19 @@ static void test_each_number_has_its_name(void **state)
         [METRIC_HISTORY_LOST] = "ragnarok_history_messages_total{result=\"lost\"}",
         [METRIC_HISTORY_FAILURES] = "ragnarok_history_failures_total",
         [METRIC_HISTORY_FAILING] = "ragnarok_history_failing",
+        [METRIC_ENGINE_UP] = "ragnarok_engine_up",
+        [METRIC_ENGINE_SILENCE] = "ragnarok_engine_read_age_seconds",
+        [METRIC_ENGINE_QUEUE] = "ragnarok_engine_queue_bytes",
+        [METRIC_ENGINE_CALLS] = "ragnarok_engine_calls_total",
+        [METRIC_ENGINE_REPEATED] = "ragnarok_engine_duplicates_total",
+        [METRIC_ENGINE_CONNECTS] = "ragnarok_engine_reconnects_total",
+        [METRIC_ENGINE_ROLLBACKS] = "ragnarok_engine_rollbacks_total",
+        [METRIC_ENGINE_FENCED] = "ragnarok_engine_fenced_total",
         [METRIC_CERTIFICATE_END] = "ragnarok_certificate_end_timestamp_seconds",
         [METRIC_AUTHORITY_END] = "ragnarok_authority_end_timestamp_seconds",
     };
+    assert_false(is_there("ragnarok_engine")); /* without one */
+    metrics_show_engine();
     for (int i = 0; i < METRICS; i++) {
         metrics_set((enum metric)i, 0);
         metrics_add((enum metric)i, 1000 + i);
@@ -152,7 +162,7 @@ static void test_each_name_has_help_and_type_once(void **state)
             assert_int_equal(strncmp(line, before, strlen(before)), 0);
         }
     }
-    assert_int_equal(heads, 25);
+    assert_int_equal(heads, 33);
     assert_int_equal(text[strlen(text) - 1], '\n');
     free(text);
 }

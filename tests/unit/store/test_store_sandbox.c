@@ -38,7 +38,7 @@ static void run_confined(const struct store_options *options, void (*work)(struc
         struct store *store = store_open(options, why);
         CHECK(store != NULL);
         log_set_level(LOG_LEVEL_WARN);
-        sandbox_server(NULL, true);
+        sandbox_server(NULL, true, false);
         work(store);
         _exit(0);
     }

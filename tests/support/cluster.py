@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Several servers that share their rooms: an engine (redis-server) of its own, and nodes.
+
+`Engine` runs redis-server on a Unix socket in a temporary folder, with the settings that
+docs/OPERATING.md recommends unless a test says otherwise. `Cluster` starts nodes with it.
+"""
+import contextlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+
+
+from helpers import PATIENCE, Server, held_port, wait_until
+
+NODE = {
+    "history": 100,
+    "max_messages_per_second": 0,
+    "max_bytes_per_second": 0,
+    "max_clients_per_address": 0,
+    "cluster_lease_seconds": 3,
+}
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+def resp(*words):
+    """A command of Redis' protocol."""
+    words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+class EngineLine:
+    """A connection of the test itself to the engine."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(str(path))
+        self.file = self.socket.makefile("rb")
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+    def read(self):
+        line = self.file.readline()
+        assert line.endswith(b"\r\n"), "the engine closed the connection"
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"$":
+            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
+        if kind == b"*":
+            return None if rest == b"-1" else [self.read() for _ in range(int(rest))]
+        if kind == b"-":
+            raise AssertionError(rest.decode())
+        return int(rest) if kind == b":" else rest.decode()
+
+    def ask(self, *words):
+        self.socket.sendall(resp(*words))
+        return self.read()
+
+
+class Engine:
+    """redis-server in `folder`. `options` are its own; those of DURABLE are the default."""
+
+    def __init__(self, folder, options=DURABLE, name="engine"):
+        self.folder, self.options = folder / name, options
+        self.folder.mkdir()
+        self.path = self.folder / "redis.sock"
+        self.process = None
+        self.start()
+
+    def start(self):
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    shutil.which("redis-server"),
+                    *("--port", "0", "--unixsocket", "redis.sock", "--dir", str(self.folder)),
+                    *("--save", "", "--maxmemory-policy", "noeviction", *self.options),
+                ],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(self.answers, "the engine")
+
+    def answers(self):
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        with contextlib.suppress(OSError, AssertionError):
+            return self.ask("PING") == "PONG"
+        return False
+
+    def ask(self, *words):
+        with contextlib.closing(EngineLine(self.path)) as line:
+            return line.ask(*words)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def finish(self):
+        if self.process.poll() is None:
+            self.resume()
+            self.kill()
+
+
+class Cluster:
+    """An engine and its nodes."""
+
+    def __init__(self, folder, **changes):
+        self.folder, self.changes, self.nodes = folder, changes, []
+        self.ports = contextlib.ExitStack()
+        self.engine = Engine(folder, changes.pop("engine_options", DURABLE))
+
+    def node(self, **changes):
+        folder = self.folder / f"node-{len(self.nodes)}"
+        folder.mkdir()
+        settings = {"cluster_engine": f"unix:{self.engine.path}", **NODE, **self.changes, **changes}
+        settings.setdefault("server_port", self.ports.enter_context(held_port()))
+        self.nodes.append(Server(folder, **settings))
+        return self.nodes[-1]
+
+    def kill_node(self, node):
+        node.expected_status = None
+        node.process.kill()
+        node.wait_end()
+
+    def finish(self):
+        """Ends the nodes as their operators would, then the engine."""
+        failures = []
+        with self.ports:
+            for node in self.nodes:
+                try:
+                    if node.process.poll() is None:
+                        node.signal(signal.SIGCONT)
+                    node.finish()
+                except Exception as failure:
+                    failures.append(failure)
+            self.engine.finish()
+        if failures:
+            raise failures[0]
+
+
+def get(node, path):
+    """Status and text of an answer."""
+    url = f"http://127.0.0.1:{node.port}{path}"
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as answer:
+        return answer.code, answer.read().decode()
+
+
+def metric(node, name):
+    pattern = rf"^ragnarok_engine_{re.escape(name)} (\d+)$"
+    return int(re.search(pattern, get(node, "/metrics")[1], re.MULTILINE)[1])
