@@ -268,6 +268,11 @@ static void tell_storing(struct backlog *backlog, const struct json_object *in)
                     "the server cannot store what is said now: it may be missing later");
     else if (json_equals(in, "History", "stored"))
         output_note(backlog->output, OUTPUT_NOTE, "the server stores what is said again");
+    else if (json_equals(in, "Delivery", "waiting"))
+        output_note(backlog->output, OUTPUT_NOTE,
+                    "the servers cannot reach each other: what is said now waits, and comes later");
+    else if (json_equals(in, "Delivery", "ok"))
+        output_note(backlog->output, OUTPUT_NOTE, "the servers reach each other again");
 }
 
 /* ---- From the server ---- */

@@ -351,13 +351,14 @@ static bool wait_as_told(struct chat *chat, const struct json_object *in)
     return true;
 }
 
-/* Handles a refused Join. A retry helps when the server ends, when somebody else at our address
- * guessed passwords, and when a name is taken after we were joined before: our own old connection
- * may hold it. */
+/* Handles a refused Join. A retry helps when the server ends, when it cannot reach the others of
+ * its cluster, when somebody else at our address guessed passwords, and when a name is taken after
+ * we were joined before: our own old connection may hold it. */
 static void on_refusal(struct chat *chat, const struct json_object *in, const char *why)
 {
     enum protocol_error code = json_error_code(in);
-    bool later = code == ERROR_SHUTTING_DOWN || code == ERROR_NAME_TAKEN || code == ERROR_THROTTLED;
+    bool later = code == ERROR_SHUTTING_DOWN || code == ERROR_NAME_TAKEN ||
+                 code == ERROR_THROTTLED || code == ERROR_UNAVAILABLE;
     bool asked = chat->asked_password || !chat->options->password;
     if (chat->nick_state == CHAT_NICK_COMES) {
         give_nick_up(chat, why);

@@ -425,8 +425,10 @@ function oldItem({ SrcUser: author, text, Id: id, Time: time, Ref: ref }) {
 }
 
 /** The server tells whether its disk keeps the history. */
-function stated({ History: state }) {
-  const words = { failing: t.historyFailing, stored: t.historyKept }[state];
+function stated({ History: state, Delivery: delivery }) {
+  const words = {
+    failing: t.historyFailing, stored: t.historyKept, waiting: t.deliveryWaiting, ok: t.deliveryGoesOn,
+  }[state ?? delivery];
   if (words) tell("info", words);
 }
 

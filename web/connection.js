@@ -24,7 +24,7 @@ const CHECK_TIMEOUT = 8_000; // for the answer to a keepalive message
 const CHECK_REF = "line-check";
 const LONGEST_REFUSAL = 3600; // s
 
-const MENDED_BY_WAITING = new Set(["name_taken", "room_full", "too_many_rooms", "throttled", "shutting_down"]);
+const MENDED_BY_WAITING = new Set(["name_taken", "room_full", "too_many_rooms", "throttled", "shutting_down", "unavailable"]);
 const FINAL_CLOSES = new Set([1002, 1003, 1007, 1008]);
 const TOO_FAST = /^too fast\b/u; // the reason of a 1008 that is not final
 const FIRST_PAUSE = 10; // s

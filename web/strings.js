@@ -43,6 +43,8 @@ export const TABLE = {
     unknownArrival: "The connection was lost; nobody can tell whether it arrived.",
     whileAway: "This was said while you were away.",
     loadingOlder: "Loading older messages…", beginning: "Nothing older is kept.", toNewest: "To the newest",
+    deliveryWaiting: "The servers cannot reach each other: what is said now waits, and comes later.",
+    deliveryGoesOn: "The servers reach each other again.",
     historyFailing: "The server's disk fails: what is said now may be missing in the history later.",
     historyKept: "The server keeps the history again.",
     notShown: "A message could not be shown.",
@@ -157,7 +159,7 @@ export const TABLE = {
     privateFrom: (name) => `${name} (private)`, privateArrived: "A private message",
 
     // Why: codes of errors, of closed lines, and of failures
-    no_history: "This room's past is not kept.", unavailable: "The history cannot be read now. Please try again later.",
+    no_history: "This room's past is not kept.", unavailable: "The server cannot do that now. Please try again later.",
     gone: "That message is not kept any more.",
     wrong_password: "That is not the password.",
     throttled: "Too many wrong passwords came from your address. Please wait for a while.",
@@ -233,6 +235,8 @@ export const TABLE = {
     unknownArrival: "连接已断开，无法得知是否送达。",
     whileAway: "以下是你离开期间的消息。",
     loadingOlder: "正在载入更早的消息…", beginning: "没有更早的消息了。", toNewest: "回到最新",
+    deliveryWaiting: "服务器之间暂时无法联系：现在说的话会等待，稍后送达。",
+    deliveryGoesOn: "服务器之间恢复联系。",
     historyFailing: "服务器的硬盘出错：现在的消息以后可能不在历史记录中。",
     historyKept: "服务器又能保存历史记录了。",
     notShown: "有一条消息无法显示。",
@@ -340,7 +344,7 @@ export const TABLE = {
     keepSignedInNote: "仅限你自己的设备。离开房间，或 90 天没有访问，登录即失效。",
     privateFrom: (name) => `${name}（私聊）`, privateArrived: "一条私聊消息",
 
-    no_history: "这个房间不保留历史消息。", unavailable: "现在无法读取历史消息，请稍后再试。",
+    no_history: "这个房间不保留历史消息。", unavailable: "服务器现在无法做到，请稍后再试。",
     gone: "那条消息已经不再保留。",
     wrong_password: "密码不对。",
     throttled: "来自你的地址的错误密码太多，请稍后再试。",

@@ -340,6 +340,9 @@ JSON.parse = (...given) => {
     if (message?.msgType === "Broadcast" && message.text.startsWith("disk ")) {
         return {msgType: "State", History: message.text.slice(5)};
     }
+    if (message?.msgType === "Broadcast" && message.text.startsWith("delivery ")) {
+        return {msgType: "State", Delivery: message.text.slice(9)};
+    }
     return message;
 };
 """
@@ -382,7 +385,11 @@ def test_failing_disk_is_told(house):
     for state, words in (("failing", "may be missing in the history"), ("stored", "again")):
         ana.say(f"disk {state}")
         ana.wait_text("#room .notice[data-kind=info]", words)
+    for state, words in (("waiting", "waits"), ("ok", "reach each other again")):
+        ana.say(f"delivery {state}")
+        ana.wait_text("#room .notice[data-kind=info]", words)
     ana.say("disk wrong")
+    ana.say("delivery wrong")
     ana.say("hello")
     ana.sees("hello", state="sent")
-    assert ana.count("#room .notice[data-kind=info]") == 2
+    assert ana.count("#room .notice[data-kind=info]") == 4

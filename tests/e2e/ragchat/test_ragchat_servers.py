@@ -320,6 +320,8 @@ def test_a_kept_room_is_announced_before_joining_and_once(fake, homes, kept, sai
         await server.tell("OnlineUsers", Users=["ana"])
         await server.tell("State", History="failing")
         await server.tell("State", History="stored")
+        await server.tell("State", Delivery="waiting")
+        await server.tell("State", Delivery="ok")
         await server.tell("State", History={"\x1b[2J": 1})
         await server.tell("Broadcast", SrcUser="bob", text=f"call {len(server.dialled)}", Id=len(server.dialled))
         if len(server.dialled) > 1:
@@ -331,6 +333,8 @@ def test_a_kept_room_is_announced_before_joining_and_once(fake, homes, kept, sai
     assert text.count(said) == 1 and text.index(said) < text.index("You are in")
     assert text.count("the server cannot store what is said now: it may be missing later") == 2
     assert text.count("the server stores what is said again") == 2
+    assert text.count("the servers cannot reach each other: what is said now waits") == 2
+    assert text.count("the servers reach each other again") == 2
 
 
 @pytest.mark.parametrize("kept", [5, None, "x", [], {}, {"Hours": "x", "Messages": []}], ids=str)
