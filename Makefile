@@ -50,13 +50,14 @@ LDLIBS_ALL   = -Wl,--as-needed $(HIREDIS) $(shell pkg-config --libs $(PKGS) 2>/d
 # intruder in the server, a disk that stalls or fails.
 FAULTY  := build/fail_alloc.so build/hurry.so build/intruder.so build/slow_disk.so build/key_flood
 
-.PHONY: all run install uninstall deb test check built units e2e ws_echo fuzz fuzzers fuzz-coverage coverage faults mutants \
+.PHONY: all run cluster install uninstall deb test check built units e2e ws_echo fuzz fuzzers fuzz-coverage coverage faults mutants \
         tls-check lint format-check soak load bench peers tour diagrams pictures format clean help
 
 all: $(SERVER) $(TALKER)
 
 help:
 	@echo "make run       install what is missing, build, start with config.json; ARGS=--lan lets others in"
+	@echo "make cluster   start a Redis and two servers that share their rooms, on this machine; ARGS='--servers 3'"
 	@echo "make test      install what is missing, build, run all tests (about half an hour)"
 	@echo "make check     the same in three minutes: the linters, the unit tests, the quicker ones of the others"
 	@echo "make           build the server ./ragnarok and the terminal client ./ragchat"
@@ -90,6 +91,9 @@ run:
 	$(Q)tools/deps build
 	$(Q)$(MAKE) --no-print-directory -s -j$(JOBS) all
 	$(Q)exec ./ragnarok $(ARGS)
+
+cluster: $(SERVER)
+	$(Q)exec tools/cluster --server $(abspath $(SERVER)) $(ARGS)
 
 # The linters and a second compiler, fuzzing, all tests under each sanitizer, and once without.
 test:

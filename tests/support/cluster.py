@@ -2,7 +2,7 @@
 """Several servers that share their rooms: an engine (redis-server) of its own, and nodes.
 
 `Engine` runs redis-server on a Unix socket in a temporary folder, with the settings that
-docs/OPERATING.md recommends unless a test says otherwise. `Cluster` starts nodes with it.
+docs/OPERATING.md recommends unless a test says otherwise; `conf` is a redis.conf of its own. `Cluster` starts nodes with it.
 """
 import contextlib
 import re
@@ -65,8 +65,9 @@ class EngineLine:
 class Engine:
     """redis-server in `folder`. `options` are its own; those of DURABLE are the default."""
 
-    def __init__(self, folder, options=DURABLE, name="engine"):
+    def __init__(self, folder, options=DURABLE, name="engine", conf=None):
         self.folder, self.options = folder / name, options
+        self.conf = [str(conf)] if conf else []
         self.folder.mkdir()
         self.path = self.folder / "redis.sock"
         self.process = None
@@ -77,6 +78,7 @@ class Engine:
             self.process = subprocess.Popen(
                 [
                     shutil.which("redis-server"),
+                    *self.conf,
                     *("--port", "0", "--unixsocket", "redis.sock", "--dir", str(self.folder)),
                     *("--save", "", "--maxmemory-policy", "noeviction", *self.options),
                 ],

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""The set-up of two machines in docs/OPERATING.md, played on one."""
+import json
+import re
+
+from cluster import Engine
+from helpers import ROOT, join, scenario
+
+PAGE = (ROOT / "docs" / "OPERATING.md").read_text()
+SECTION = PAGE.split("## Two machines\n", 1)[1].split("\n## ", 1)[0]
+
+
+def block(language):
+    return re.search(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)[1]
+
+
+def write_settings(folder):
+    """The page's redis.conf, but for the addresses."""
+    lines = [line for line in block("redis").splitlines() if not re.match("bind |port ", line)]
+    assert len(lines) == len(block("redis").splitlines()) - 2
+    (folder / "redis.conf").write_text("\n".join(lines) + "\n")
+    return folder / "redis.conf"
+
+
+class OpenEngine(Engine):
+    """Nobody may ask it without a password."""
+
+    def answers(self):
+        return self.path.exists()
+
+
+@scenario
+async def test_the_two_machines_of_the_page(cluster, tmp_path):
+    both = cluster()
+    both.engine.finish()
+    both.engine = OpenEngine(both.folder, (), name="page", conf=write_settings(tmp_path))
+    settings = json.loads("{" + block("json") + "}")
+    assert settings["cluster_engine"].startswith("tcp:")
+    settings["cluster_engine"] = f"unix:{both.engine.path}"
+    one, two = both.node(**settings), both.node(**settings)
+    ana = await join(one, "Ana")
+    bob = await join(two, "Bob")
+    await ana.send("Broadcast", text="it works")
+    assert (await bob.message())["text"] == "it works"
+    await bob.send("PrivateMessage", TgtUser="Ana", text="it does", Ref=1)
+    assert (await bob.message())["msgType"] == "Delivered"
+    for node in (one, two):
+        node.keep_secret(settings["cluster_password"])
+        node.keep_secret(settings["cluster_secret"])

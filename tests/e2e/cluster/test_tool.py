@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""tools/cluster: `make cluster` starts an engine and servers, and ends them."""
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from helpers import COMMAND, PATIENCE, ROOT, held_port, wait_until
+
+
+def processes_with(text):
+    """Ids of processes whose command line has it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text in entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+                found.append(int(entry.parent.name))
+        except OSError:
+            pass  # it has just ended
+    return found
+
+
+@pytest.mark.plain_run("it starts the programs only")
+def test_it_starts_a_cluster_and_leaves_nothing(tmp_path):
+    if not shutil.which("redis-server") or len(COMMAND) != 1:
+        pytest.skip("redis-server is not installed")
+    with held_port() as port:
+        tool = subprocess.Popen(
+            [ROOT / "tools" / "cluster", "--servers", "1", "--port", str(port), "--server", COMMAND[0]],
+            env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert tool.stdout.readline() == f"http://127.0.0.1:{port}/\n"
+        assert re.match("They share", tool.stdout.readline())
+        assert len(processes_with(str(tmp_path))) >= 2
+        tool.send_signal(signal.SIGINT)
+        assert tool.wait(PATIENCE) == 0
+        tool.stdout.close()
+    wait_until(lambda: not processes_with(str(tmp_path)), "the end of all programs")
+    assert not list(tmp_path.iterdir())
