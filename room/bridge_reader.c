@@ -171,6 +171,10 @@ static void apply_batch(struct engine_batch *batch)
         struct room_link *link = link_of_log(log);
         if (verdict == LOG_BAD)
             log_bad_entry(why);
+        if (verdict == LOG_BAD && entry.kind == LOG_BROADCAST)
+            bridge_lose(link, true, why); /* the next one would be behind a gap */
+        else if (verdict == LOG_BAD)
+            continue;
         else if (verdict != LOG_GOOD)
             bridge_lose(link, verdict == LOG_BROKEN, why);
         if (!is_open(link))
