@@ -59,7 +59,7 @@ struct member {
     } roster;                /* [2] and [3] its node (roster.h) */
     uint64_t joined_version; /* [2] version of the user list (presence.h) that first had it */
     uint64_t known_version;  /* [2] version that it was sent */
-    uint64_t tag;            /* [2] of its membership, in a shared room (room/bridge.h) */
+    uint64_t tag;            /* [t] of its membership, in a shared room (room/bridge.h) */
     bool removed;            /* [2] the room was given up, and it is not in it any more */
     atomic_bool replaced;    /* [a] a newer connection has taken its place, and it says nothing more
                               * (written under [2] and [3]) */

@@ -310,7 +310,6 @@ static void publish_own(struct room_link *link, const struct log_entry *entry,
     pthread_mutex_lock(&link->room->names_lock);
     *member->keys = *remote->member.keys;
     pthread_mutex_unlock(&link->room->names_lock);
-    member->tag = entry->seq;
     bridge_remote_free(&remote->member);
     if (pending->ack)
         send_to(member, frame_hold(pending->ack));
@@ -348,11 +347,11 @@ static void apply_leave(struct room_link *link, const struct log_entry *entry)
     char *fold = copy_fold(entry->name);
     struct member *member = fold ? roster_find(&room->roster, fold) : NULL;
     free(fold);
-    if (!member || member->tag != entry->tag || memcmp(seat_of(member), entry->seat, SEAT_LEN) != 0)
+    if (!member || memcmp(seat_of(member), entry->seat, SEAT_LEN) != 0)
         return;
     if (member->out)
         bridge_lose(link, true, "the log says that a member left who is here");
-    else
+    else if (member->tag == entry->tag)
         drop_remote(room, member);
 }
 
@@ -396,7 +395,7 @@ static void apply_seat_over(struct room_link *link, const struct log_entry *entr
         bridge_lose(link, false, "this server was cut off from the others");
         return;
     }
-    of.members = malloc((room->roster.count + 1) * sizeof(*of.members));
+    of.members = malloc((room->roster.count + 1) * sizeof(struct member *));
     if (!of.members) {
         bridge_lose(link, false, "the server is out of memory");
         return;

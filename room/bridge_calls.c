@@ -253,7 +253,10 @@ bool bridge_publish(struct member *member, const struct e2e_keys *keys, struct f
         struct engine_call *call =
             engine_publish(&link->seat, member->tag, text_of(member->fold),
                            identity_text(keys, hex), (struct text){card, len});
+        uint64_t tag = call ? call->seq : 0;
         queued = push_awaited(link, call, pending);
+        if (queued)
+            member->tag = tag; /* of what the member publishes next, or leaves */
     }
     bridge_unlock();
     free(card);

@@ -137,7 +137,7 @@ struct room *room_ref(const struct join_request *request, enum protocol_error *c
     } else if (!room) {
         *code = ERROR_ROOM_FULL;
         *why = "the server is out of memory";
-        room = room_new(name);
+        room = list ? room_new(name) : NULL;
         if (room)
             list_room(room, request->maker);
     }

@@ -65,7 +65,8 @@ class EngineLine:
 class Engine:
     """redis-server in `folder`. `options` are its own; those of DURABLE are the default."""
 
-    def __init__(self, folder, options=DURABLE, name="engine", conf=None):
+    def __init__(self, folder, options=DURABLE, name="engine", conf=None, password=None):
+        self.password = password
         self.folder, self.options = folder / name, options
         self.conf = [str(conf)] if conf else []
         self.folder.mkdir()
@@ -97,6 +98,8 @@ class Engine:
 
     def ask(self, *words):
         with contextlib.closing(EngineLine(self.path)) as line:
+            if self.password:
+                line.ask("AUTH", self.password)
             return line.ask(*words)
 
     def kill(self):
@@ -125,7 +128,8 @@ class Cluster:
     def __init__(self, folder, **changes):
         self.folder, self.changes, self.nodes = folder, changes, []
         self.ports = contextlib.ExitStack()
-        self.engine = Engine(folder, changes.pop("engine_options", DURABLE))
+        options, password = changes.pop("engine_options", DURABLE), changes.pop("engine_password", None)
+        self.engine = Engine(folder, options, password=password)
 
     def node(self, **changes):
         folder = self.folder / f"node-{len(self.nodes)}"

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
+from cluster import DURABLE
 from e2e_reference import Person
 from helpers import (
     greeted,
+    held_port,
     join,
     join_as,
     join_original,
@@ -186,6 +188,40 @@ async def test_keys_are_known_everywhere(pair):
     assert (await ana.ask("GetKeys", TgtUser="Ana"))["SessionKey"] == answer["SessionKey"]
     await ana.close()
     await bob.presence("Bob")
+
+
+@scenario
+async def test_keys_that_are_published_one_after_the_other(pair):
+    one, two = pair
+    person = Person("Ana")
+    ana = await join_as(one, person)
+    bob = await join(two, "Bob")
+    for i in range(5):
+        person.renew()
+        await ana.send("PublishKeys", Ref=i, **person.keys())
+    assert [(await ana.message()).get("Ref") for _ in range(5)] == list(range(5))
+    while (await bob.ask("GetKeys", TgtUser="Ana"))["SessionKey"] != person.keys()["SessionKey"]:
+        pass
+    await ana.close()
+    await bob.presence("Bob")
+
+
+@scenario
+async def test_the_engine_may_be_reached_over_tcp(cluster):
+    with held_port() as port:
+        options = (*DURABLE, "--bind", "127.0.0.1", "--port", str(port), "--requirepass", "engine-password")
+        both = cluster(cluster_engine=f"tcp:127.0.0.1:{port}", cluster_password="engine-password",
+                       engine_options=options, engine_password="engine-password")
+        one, two = both.node(), both.node()
+        ana = await join(one, "Ana")
+        bob = await join(two, "Bob")
+        await say(ana, "over TCP")
+        assert (await bob.message())["text"] == "over TCP"
+        await asyncio.to_thread(both.engine.restart)
+        await say(bob, "again")
+        assert (await ana.message())["text"] == "again"
+        for node in (one, two):
+            node.keep_secret("engine-password")
 
 
 @scenario
