@@ -25,7 +25,7 @@ enum protocol_error {
     ERROR_UNKNOWN_TYPE,
     ERROR_WRONG_ORIGIN,
     ERROR_WRONG_PASSWORD,
-    ERROR_NO_HISTORY, /* the codes from here on are for members only */
+    ERROR_NO_HISTORY, /* the codes from here on are for members, the last but one for a Join, too */
     ERROR_RECEIVER_BUSY,
     ERROR_TOO_FAST,
     ERROR_UNAVAILABLE,

@@ -93,7 +93,7 @@ static void tell_room(struct room *room)
 static void set_gauges(int64_t silence)
 {
     bridge_lock();
-    int64_t bytes = (int64_t)(bridge.queue.bytes + bridge.pending_bytes);
+    int64_t bytes = (int64_t)bridge.queue.bytes;
     bridge_unlock();
     metrics_set(METRIC_ENGINE_UP, silence < BRIDGE_AWAY_MS);
     metrics_set(METRIC_ENGINE_QUEUE, bytes);
@@ -133,8 +133,7 @@ bool bridge_must_wait(struct member *member)
     if (!link)
         return false;
     bridge_lock();
-    bool waits =
-        bridge.queue.bytes + bridge.pending_bytes >= bridge.queue_max && link->state == LINK_OPEN;
+    bool waits = bridge.queue.bytes >= bridge.queue_max && link->state == LINK_OPEN;
     if (waits) {
         atomic_store(&member->waits, true);
         atomic_store(&link->has_waiting, true);
@@ -158,8 +157,7 @@ static void wake_room(struct room *room)
 void bridge_wake_waiting(void)
 {
     bridge_lock();
-    bool wakes =
-        bridge.has_waiting && bridge.queue.bytes + bridge.pending_bytes <= bridge.queue_max / 2;
+    bool wakes = bridge.has_waiting && bridge.queue.bytes <= bridge.queue_max / 2;
     if (wakes)
         bridge.has_waiting = false;
     bridge_unlock();
@@ -349,17 +347,21 @@ int bridge_start(void)
 
 /* ---- The end ---- */
 
-/* Waits until the engine has everything. */
-static void await_empty_queue(int64_t until)
+/* Waits until the engine has everything. Returns the calls that it did not take. [b] is held. */
+static size_t await_empty_queue(int64_t until)
 {
     const struct timespec end = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
     int error = 0;
     while (bridge.queue.first && error == 0)
         error = pthread_cond_timedwait(&bridge.changed, &bridge.lock, &end);
-    if (error)
+    return bridge.queue.count;
+}
+
+static void log_left_calls(size_t count)
+{
+    if (count > 0)
         log_event(LOG_LEVEL_ERROR, "engine",
-                  "why=\"it did not take the last %zu calls, so what they say is lost\"",
-                  bridge.queue.count);
+                  "why=\"it did not take the last %zu calls, so what they say is lost\"", count);
 }
 
 void bridge_finish(int64_t until)
@@ -371,8 +373,9 @@ void bridge_finish(int64_t until)
     pthread_cond_broadcast(&bridge.changed);
     for (struct room_link *link = bridge.links; link; link = link->next)
         bridge_pending_wake(link);
-    await_empty_queue(until);
+    size_t left = await_empty_queue(until);
     bridge_unlock();
+    log_left_calls(left);
 }
 
 static void close_seats(void)
@@ -381,7 +384,7 @@ static void close_seats(void)
     for (struct room_link *link = bridge.links; link; link = link->next)
         if (link->state == LINK_OPEN && bridge_push_locked(link, engine_close(&link->seat)))
             link->state = LINK_ENDING;
-    await_empty_queue(net_now() + BRIDGE_CLOSE_MS);
+    size_t left = await_empty_queue(net_now() + BRIDGE_CLOSE_MS);
     bridge.ending = true;
     redis_line_stop(&bridge.line);
     pthread_cond_broadcast(&bridge.wanted);
@@ -390,6 +393,7 @@ static void close_seats(void)
         pthread_cond_broadcast(&bridge.readers[i]->wanted);
     }
     bridge_unlock();
+    log_left_calls(left);
 }
 
 /* The threads wait for the engine, or for the bridge's conditions, and for nothing else. */

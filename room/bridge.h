@@ -27,7 +27,8 @@ enum {
     BRIDGE_JOIN_MS = 5000,   /* for a join to appear in the log */
     BRIDGE_FINISH_MS = 5000, /* for sending what was accepted when the server stops */
     BRIDGE_CLOSE_MS = 2000,  /* for the last leaves */
-    BRIDGE_TELLS_MAX = 4096, /* private messages of a room without an answer; more are refused */
+    BRIDGE_TELLS_MAX = 4096, /* private messages of a room without an outcome; with more, or more
+                              * than cluster_queue_bytes of all rooms, the receiver is busy */
 };
 
 /* ---- For the main thread ---- */

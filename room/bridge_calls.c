@@ -182,7 +182,8 @@ static char *about_text(const struct json_object *message, size_t *len)
 static enum room_fate tell_locked(struct room_link *link, struct pending *pending, const char *fold,
                                   struct text body)
 {
-    if (link->state != LINK_OPEN || link->tells >= BRIDGE_TELLS_MAX) {
+    bool full = link->tells >= BRIDGE_TELLS_MAX || bridge.pending_bytes >= bridge.queue_max;
+    if (link->state != LINK_OPEN || full) {
         bridge_pending_free(pending);
         return link->state == LINK_OPEN ? ROOM_BUSY : ROOM_PENDING;
     }
@@ -313,7 +314,7 @@ static void join_and_wait(struct member *member, struct join_wait *wait, struct 
 {
     struct room_link *link = member->room->link;
     bridge_lock();
-    bool full = bridge.queue.bytes + bridge.pending_bytes >= bridge.queue_max;
+    bool full = bridge.queue.bytes >= bridge.queue_max;
     if (link->state != LINK_OPEN || bridge.stopping || full) {
         wait->why = BRIDGE_AWAY_TEXT;
     } else if (!ask_to_join(member, wait, card)) {

@@ -333,3 +333,23 @@ async def test_a_replica_is_no_engine(cluster):
         assert "expected a master" in node.log()
     finally:
         replica.finish()
+
+
+@scenario
+async def test_messages_to_a_server_that_stopped_block_nobody(cluster):
+    """Their outcomes are awaited up to a bound; then the receiver is busy, and broadcasts go on."""
+    both, one, two, ana, bob = await pair(cluster, cluster_queue_bytes=65536, cluster_lease_seconds=30)
+    eve = await join(one, "Eve")
+    two.signal(signal.SIGSTOP)
+    sent, ref = 0, "r" * 1000
+    while sent < 40:
+        await eve.send("PrivateMessage", TgtUser="Bob", text="x", Ref=ref)
+        sent += 1
+    assert (await eve.error("receiver_busy"))["Ref"] == ref
+    await ana.send("Broadcast", text="on")
+    assert (await heard(ana, "on"))[0]["Id"] == 1
+    two.signal(signal.SIGCONT)
+    got = 0
+    while got < 20:
+        message = await bob.message()
+        got += message["msgType"] == "PrivateMessage"
