@@ -279,8 +279,8 @@ static void set_open(struct room_link *link)
     bridge_unlock();
 }
 
-/* The seat is new at each attempt that the engine has answered, so nothing is left of one that
- * broke in the middle. */
+/* If the line breaks in the middle, the next attempt takes the same seat again, with which no call
+ * was made yet. */
 bool bridge_open_room(struct bridge_reader *reader, struct room_link *link)
 {
     struct engine_answer answer;
@@ -308,8 +308,12 @@ static bool check_epoch(struct bridge_reader *reader, struct room_link *link, bo
     enum engine_result result =
         ask_engine(reader, engine_open(&probe, false, &link->position), &answer);
     bool same = strcmp(answer.epoch, link->room->epoch) == 0;
-    bool done = result != ENGINE_AWAY && result != ENGINE_RULES;
+    bool done = result != ENGINE_AWAY;
     engine_answer_fini(&answer);
+    if (result == ENGINE_RULES) { /* others have begun anew: nothing of this room is there */
+        engine_seat_fini(&probe);
+        return true;
+    }
     if (done && same && (renews || result == ENGINE_ROLLED)) {
         done = ask_engine(reader, engine_renew(&probe, link->room->epoch), &answer) != ENGINE_AWAY;
         engine_answer_fini(&answer);
