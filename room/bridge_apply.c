@@ -83,7 +83,8 @@ static bool read_remote_card(struct member *member, struct text card, struct tex
     char hex[2 * E2E_KEY_BYTES + 1] = "-";
     if (json_parse_message(&object, card.at, card.len, &error) < 0)
         return false;
-    long len = json_string(json_find(&object, "Name"), member->name, sizeof(member->name));
+    const struct json_field *field = json_find(&object, "Name");
+    long len = field ? json_string(field, member->name, sizeof(member->name)) : -1;
     if (len < 0 || name_check(member->name, (size_t)len))
         return false;
     enum e2e_found found = e2e_read_keys(&object, &keys);

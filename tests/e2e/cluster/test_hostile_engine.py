@@ -24,6 +24,7 @@ def entries(own, last_id):
         "a broadcast with a later Id": ("b", 1, "i", last_id + 7, "d", body),
         "a broadcast that is not UTF-8": ("b", 1, "i", last_id + 1, "d", b"\xff" + body.encode()),
         "a card that is no JSON": ("j", 1, "f", "eve", "y", "-", "o", "", "d", "nonsense"),
+        "a card without a name": ("j", 1, "f", "eve", "y", "-", "o", "", "d", "{}"),
         "a card of another name": ("j", 1, "f", "evil", "y", "-", "o", "", "d", CARD),
         "a card of another identity": ("j", 1, "f", "eve", "y", "ab" * 32, "o", "", "d", CARD),
         "a name with control characters": (
