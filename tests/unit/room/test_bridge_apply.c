@@ -20,6 +20,19 @@ static void check_heard(struct room_member *person, const char *expected)
 
 /* ---- Who is there ---- */
 
+/* The card of a member with these keys, which the caller frees. */
+static char *card_of(const char *name, const struct e2e_keys *keys, bool again)
+{
+    struct json_writer w = {.text = NULL};
+    json_write_object(&w, NULL);
+    json_write_string(&w, "Name", name);
+    e2e_write_keys(&w, keys);
+    if (again)
+        json_write_bool(&w, "Again", true);
+    json_write_end(&w);
+    return json_writer_finish(&w, NULL);
+}
+
 static void test_a_member_joins_at_its_entry(void **state)
 {
     (void)state;
@@ -168,12 +181,7 @@ static void test_keys_are_published(void **state)
     second.expires = first.expires - 1;
     hex_write(hex, first.identity, E2E_KEY_BYTES);
     uint64_t seq = shared_join_begin(&joiner, "Ana", &first);
-    struct json_writer w = {.text = NULL};
-    json_write_object(&w, NULL);
-    json_write_string(&w, "Name", "Ana");
-    e2e_write_keys(&w, &first);
-    json_write_end(&w);
-    char *card = json_writer_finish(&w, NULL);
+    char *card = card_of("Ana", &first, false);
     struct log_entry entry = shared_own_entry(LOG_JOIN, seq);
     entry.identity = text_of(hex);
     shared_apply_join(&entry, "ana", card);
@@ -185,15 +193,11 @@ static void test_keys_are_published(void **state)
     assert_true(room_publish(&ana->member, &second, ack));
     const struct engine_call *call = shared_last_call();
     assert_int_equal(call->op, ENGINE_PUBLISH);
+    assert_true(shared_call_has(call, "\"Again\":true"));
     assert_int_equal(ana->member.tag, call->seq);
     assert_true(room_look_up(&ana->member, "ana", &found));
     assert_int_equal(found.keys.expires, first.expires);
-    json_write_object(&w, NULL);
-    json_write_string(&w, "Name", "Ana");
-    e2e_write_keys(&w, &second);
-    json_write_bool(&w, "Again", true);
-    json_write_end(&w);
-    card = json_writer_finish(&w, NULL);
+    card = card_of("Ana", &second, true);
     entry = shared_own_entry(LOG_JOIN, call->seq);
     entry.identity = text_of(hex);
     shared_apply_join(&entry, "ana", card);
@@ -205,6 +209,89 @@ static void test_keys_are_published(void **state)
     room_member_free(ana);
 }
 
+/* Other keys of the same seat are no news of who is here; those of another seat are. */
+static void test_others_publish_keys(void **state)
+{
+    (void)state;
+    struct e2e_keys keys;
+    struct member_info found;
+    char hex[2 * E2E_KEY_BYTES + 1];
+    people_card("sender", &keys);
+    hex_write(hex, keys.identity, E2E_KEY_BYTES);
+    struct room_member *ana = shared_join("Ana", "ana", ANA);
+    for (int i = 0; i < 4; i++) {
+        struct log_entry entry = shared_entry(LOG_JOIN);
+        keys.expires = (uint64_t)i + 1;
+        char *card = card_of("Bob", &keys, i > 0);
+        entry.identity = text_of(hex);
+        if (i == 3)
+            strcpy(entry.seat, SHARED_THIRD);
+        shared_apply_join(&entry, "bob", card);
+        free(card);
+        assert_true(room_look_up(&ana->member, "bob", &found));
+        assert_int_equal(found.keys.expires, i + 1);
+        const char *heard = room_member_hear(ana);
+        assert_int_equal(count_text(heard, "\"Joined\":[\"Bob\"]"), i == 0 || i == 3);
+        assert_int_equal(count_text(heard, "\"Left\":[\"Bob\"]"), i == 3);
+    }
+    shared_leave_remote("bob", shared_seq); /* the last one is of another seat */
+    assert_int_equal(shared_link()->room->roster.count, 2);
+    room_member_free(ana);
+}
+
+/* What `open` says of who is there. */
+static void test_the_members_that_were_there_before(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *identity, *card;
+        size_t count;
+    } rows[] = {
+        {"bob", "-", BOB, 1},
+        {"bob", "-", BOB, 1},
+        {"cem", "-", BOB, 1},
+        {"cem", "-", "nonsense", 1},
+        {"cem", "ab", "{\"Name\":\"Cem\"}", 1},
+        {"cem", "-", "{\"Name\":\"Cem\"}", 2},
+    };
+    struct room *room = bridge.links->room;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct log_person person = {.name = text_of(rows[i].name),
+                                    .identity = text_of(rows[i].identity),
+                                    .card = text_of(rows[i].card),
+                                    .seat = SHARED_OTHER,
+                                    .tag = i + 1};
+        bridge_add_person(room, &person);
+        assert_int_equal(room->roster.count, rows[i].count);
+    }
+    struct room_member *ana = shared_join("Ana", "ana", ANA);
+    shared_leave_remote("bob", 2);
+    assert_int_equal(room->roster.count, 3);
+    shared_leave_remote("bob", 1);
+    check_text(room_member_hear(ana), "\"Left\":[\"Bob\"]");
+    struct log_entry entry = shared_entry(LOG_SEAT_OVER);
+    strcpy(entry.other, SHARED_OTHER);
+    shared_apply(&entry);
+    check_text(room_member_hear(ana), "\"Left\":[\"Cem\"]");
+    room_member_free(ana);
+}
+
+static void test_a_leave_names_the_membership(void **state)
+{
+    (void)state;
+    struct shared_joiner joiner;
+    char tag[32];
+    shared_link()->seat.seq = 4711;
+    uint64_t seq = shared_join_begin(&joiner, "Ana", NULL);
+    struct log_entry entry = shared_own_entry(LOG_JOIN, seq);
+    shared_apply_join(&entry, "ana", ANA);
+    struct room_member *ana = shared_join_end(&joiner);
+    snprintf(tag, sizeof(tag), "\r\n%llu\r\n", (unsigned long long)seq);
+    room_member_free(ana);
+    assert_int_equal(shared_last_call()->op, ENGINE_LEAVE);
+    assert_true(shared_call_has(shared_last_call(), tag));
+}
+
 /* ---- What is said ---- */
 
 static void apply_broadcast_of(uint64_t id, const char *body)
@@ -213,6 +300,7 @@ static void apply_broadcast_of(uint64_t id, const char *body)
     entry.id = id;
     entry.body = text_of(body);
     shared_apply(&entry);
+    assert_true(shared_link()->touched);
 }
 
 static void test_a_broadcast_has_its_id_and_time(void **state)
@@ -397,6 +485,9 @@ int main(void)
         SHARED_TEST(test_a_join_here_takes_over_from_elsewhere),
         SHARED_TEST(test_a_join_that_came_too_late_leaves),
         SHARED_TEST(test_keys_are_published),
+        SHARED_TEST(test_others_publish_keys),
+        SHARED_TEST(test_the_members_that_were_there_before),
+        SHARED_TEST(test_a_leave_names_the_membership),
         SHARED_TEST(test_a_broadcast_has_its_id_and_time),
         SHARED_TEST(test_what_is_no_broadcast_ends_the_seat),
         SHARED_TEST(test_an_impossible_entry_ends_the_seat),

@@ -204,6 +204,32 @@ static void test_those_who_join_are_told_that_it_is_lost(void **state)
     bridge_lose(shared_link(), false, "test");
     struct room_member *ana = shared_join_end(&joiner);
     assert_int_equal(joiner.code, ERROR_UNAVAILABLE);
+    assert_string_equal(joiner.why, BRIDGE_AWAY_TEXT);
+    room_member_free(ana);
+}
+
+/* Too much waits already, or memory is out: nothing is sent. */
+static void test_a_join_that_cannot_be_sent(void **state)
+{
+    (void)state;
+    const char *why = NULL;
+    struct room_member *ana = room_member_new();
+    const struct join_request request = room_test_request("", "Ana");
+    shared_link();
+    assert_int_equal(room_ask(&ana->member, &ana->out, &request, &why), ERROR_NONE);
+    size_t most = bridge.queue_max;
+    bridge.queue_max = 0;
+    assert_int_equal(room_settle_in(&ana->member, &request, &why), ERROR_UNAVAILABLE);
+    assert_string_equal(why, BRIDGE_AWAY_TEXT);
+    bridge.queue_max = most;
+    for (int fails = 0; fails < 4; fails++) { /* the card, the pending outcome, the call */
+        no_memory_after(fails);
+        assert_int_equal(room_settle_in(&ana->member, &request, &why), ERROR_ROOM_FULL);
+        assert_true(no_memory_end());
+        assert_string_equal(why, "the server is out of memory");
+    }
+    assert_null(bridge.queue.first);
+    assert_null(shared_link()->first);
     room_member_free(ana);
 }
 
@@ -281,6 +307,7 @@ int main(void)
         SHARED_TEST(test_members_wait_while_too_much_waits_for_the_engine),
         SHARED_TEST(test_a_lost_room_takes_nothing_more),
         SHARED_TEST(test_those_who_join_are_told_that_it_is_lost),
+        SHARED_TEST(test_a_join_that_cannot_be_sent),
         SHARED_TEST(test_a_stop_ends_the_wait),
         SHARED_TEST(test_without_memory_for_a_leave_the_seat_is_over),
         SHARED_TEST(test_without_memory_nothing_is_half_said),
