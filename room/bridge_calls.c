@@ -154,7 +154,8 @@ const char *bridge_say(struct member *member, struct text body)
     struct room_link *link = member->room->link;
     const char *why = NULL;
     bridge_lock();
-    if (link->state == LINK_OPEN && !bridge.stopping) { /* else all members are being closed */
+    bool says = link->state == LINK_OPEN && !bridge.stopping && !atomic_load(&member->replaced);
+    if (says) { /* else the member is being closed */
         struct engine_call *call = engine_say(&link->seat, body);
         if (!call || !bridge_push_locked(link, call))
             why = "out of memory";
@@ -183,6 +184,7 @@ static enum room_fate tell_locked(struct room_link *link, struct pending *pendin
                                   struct text body)
 {
     bool full = link->tells >= BRIDGE_TELLS_MAX || bridge.pending_bytes >= bridge.queue_max;
+    full |= atomic_load(&pending->member->replaced);
     if (link->state != LINK_OPEN || full) {
         bridge_pending_free(pending);
         return link->state == LINK_OPEN ? ROOM_BUSY : ROOM_PENDING;
