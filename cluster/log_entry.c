@@ -226,7 +226,7 @@ static const struct {
     {LOG_BROADCAST, true, "id", read_broadcast}, {LOG_JOIN, true, "fyod", read_join},
     {LOG_LEAVE, true, "ft", read_leave},         {LOG_PRIVATE, true, "ftd", read_private},
     {LOG_REFUSAL, true, "d", read_refusal},      {LOG_SEAT_OVER, false, "d", read_seat},
-    {LOG_EPOCH, false, "d", read_seat},        {LOG_ANSWER, true, "tid", read_answer_entry},
+    {LOG_EPOCH, false, "d", read_seat},          {LOG_ANSWER, true, "tid", read_answer_entry},
 };
 
 /* k, s, q, n. Returns the row of entry_kinds, or -1. */

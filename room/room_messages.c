@@ -41,10 +41,10 @@ static void note_waiting(struct room *room)
 
 enum appended { APPENDED, APPEND_FULL, APPEND_AS_ASCII };
 
-/* Appends one relayed broadcast with its Id, which is known only under the ring's lock. `member` has
- * said it now; NULL: it is from a log, and has that time. Appends nothing once the server stops, or
- * the member was replaced: the others are told of that at a later position of the ring, and hear
- * nothing of it after that. APPEND_FULL: the ring has no room above the slowest member.
+/* Appends one relayed broadcast with its Id, which is known only under the ring's lock. `member`
+ * has said it now; NULL: it is from a log, and has that time. Appends nothing once the server
+ * stops, or the member was replaced: the others are told of that at a later position of the ring,
+ * and hear nothing of it after that. APPEND_FULL: the ring has no room above the slowest member.
  * APPEND_AS_ASCII: the broadcast is not escaped (`ascii`) but must be. A client that needs escaping
  * is counted before it takes the ring's lock to find its start, so it is seen here. */
 static enum appended append_broadcast(struct room *room, const struct member *member,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_call_queue.c - calls that wait for the engine: their order, their bytes, and memory that runs
- * out.
+ * test_call_queue.c - calls that wait for the engine: their order, their bytes, and memory that
+ * runs out.
  */
 #include "cluster/call_queue.h"
 
