@@ -293,6 +293,15 @@ static void join_own(struct room_link *link, const struct log_entry *entry, stru
     end_join(pending, code, "the server is out of memory");
 }
 
+/* Copies what may change. The member's thread reads the identity and the origin without a lock. */
+static void renew_keys(struct e2e_keys *keys, const struct e2e_keys *newer)
+{
+    memcpy(keys->session, newer->session, sizeof(keys->session));
+    memcpy(keys->enc, newer->enc, sizeof(keys->enc));
+    memcpy(keys->signature, newer->signature, sizeof(keys->signature));
+    keys->expires = newer->expires;
+}
+
 /* A member of this node has published other keys. */
 static void publish_own(struct room_link *link, const struct log_entry *entry,
                         struct pending *pending)
@@ -309,7 +318,7 @@ static void publish_own(struct room_link *link, const struct log_entry *entry,
         return;
     }
     pthread_mutex_lock(&link->room->names_lock);
-    *member->keys = *remote->member.keys;
+    renew_keys(member->keys, remote->member.keys);
     pthread_mutex_unlock(&link->room->names_lock);
     bridge_remote_free(&remote->member);
     if (pending->ack)

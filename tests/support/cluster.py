@@ -10,11 +10,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
 
-from helpers import PATIENCE, Server, held_port, wait_until
+from helpers import PATIENCE, Server, held_port, join, wait_until
 
 NODE = {
     "history": 100,
@@ -158,6 +159,17 @@ class Cluster:
             self.engine.finish()
         if failures:
             raise failures[0]
+
+
+async def join_when_open(node, name, **fields):
+    """Joins a room that may be away for a moment, as clients do: until it is open again."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await join(node, name, **fields)
+        except AssertionError as refused:
+            if "unavailable" not in str(refused) or time.monotonic() > deadline:
+                raise
 
 
 def get(node, path):

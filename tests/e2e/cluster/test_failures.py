@@ -6,7 +6,7 @@ import json
 import signal
 import time
 
-from cluster import DURABLE, Engine, get, metric
+from cluster import DURABLE, Engine, get, join_when_open, metric
 from e2e_reference import Person
 from helpers import PASSWORD, SETTINGS, Raw, greeted, join, join_as, run, scenario, wait_until
 
@@ -141,8 +141,8 @@ async def test_an_engine_that_lost_something_makes_a_new_epoch(cluster):
         both.engine.ask("XDEL", log, place)
     assert [(await peer.closed())[0] for peer in (ana, bob)] == [1013, 1013]
     resume = {"Epoch": epoch, "After": last}
-    ana = await join(two, "Ana", Resume=resume)
-    bob = await join(one, "Bob", Resume=resume)
+    ana = await join_when_open(two, "Ana", Resume=resume)
+    bob = await join_when_open(one, "Bob", Resume=resume)
     assert ana.joined["Epoch"] == bob.joined["Epoch"] != epoch
     assert not ana.joined["Resumed"] and not bob.joined["Resumed"]
     await ana.send("Broadcast", text="again")
@@ -157,7 +157,7 @@ async def test_an_engine_that_lost_everything(cluster):
     await heard(bob, "x")
     both.engine.restart()
     assert [(await peer.closed())[0] for peer in (ana, bob)] == [1013, 1013]
-    ana = await join(one, "Ana", Resume={"Epoch": ana.joined["Epoch"], "After": 1})
+    ana = await join_when_open(one, "Ana", Resume={"Epoch": ana.joined["Epoch"], "After": 1})
     assert not ana.joined["Resumed"]
     bob = await join(two, "Bob")
     await bob.send("Broadcast", text="anew")
@@ -207,7 +207,7 @@ async def test_a_server_that_stopped_is_fenced(cluster):
     one.signal(signal.SIGCONT)
     code, reason = await ana.closed()
     assert code == 1013, reason
-    ana = await join(one, "Ana", Resume={"Epoch": ana.joined["Epoch"], "After": 0})
+    ana = await join_when_open(one, "Ana", Resume={"Epoch": ana.joined["Epoch"], "After": 0})
     assert ana.joined["Resumed"] and [m["text"] for m in ana.history] == ["alone"]
     await bob.presence("Ana", "Bob")
     await until(lambda: metric(one, "fenced_total") >= 1, "a fenced seat")

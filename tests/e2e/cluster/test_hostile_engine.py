@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cluster import join_when_open
 from helpers import join, scenario, steady, wait_until
 
 LOG, ROOM = "ragnarok:{-}:log", "ragnarok:{-}:room"
@@ -72,20 +73,10 @@ async def test_what_an_engine_invents_does_no_harm(cluster, name):
         assert getattr(closed, "code", None) == 1013 or "1013" in str(closed), closed
     again = await asyncio.to_thread(wait_until, lambda: node.process.poll() is None, "the server")
     assert again
-    bob = await join_again(node)
+    bob = await join_when_open(node, "Bob")
     await bob.send("Broadcast", text="third")
     while (await bob.message()).get("text") != "third":
         pass
-
-
-async def join_again(node):
-    """A room that is being given up is open again a moment later."""
-    for _ in range(20):
-        try:
-            return await join(node, "Bob")
-        except AssertionError as refused:
-            assert "unavailable" in str(refused), refused
-    raise AssertionError("the room did not come back")
 
 
 @scenario

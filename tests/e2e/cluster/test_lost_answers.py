@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import itertools
 
-from cluster import DURABLE, Engine, metric
+from cluster import DURABLE, Engine, join_when_open, metric
 from helpers import SCALE, join, scenario
 from lossy_line import LossyLine
 
@@ -110,8 +110,8 @@ async def test_a_replica_that_lagged_takes_over(cluster):
         closed = [await peer.closed() for peer in (ana, bob)]
         assert [code for code, _ in closed] == [1013, 1013]
         resume = {"Epoch": ana.joined["Epoch"], "After": 4}
-        ana = await join(nodes[1], "Ana", Resume=resume)
-        bob = await join(nodes[0], "Bob", Resume=resume)
+        ana = await join_when_open(nodes[1], "Ana", Resume=resume)
+        bob = await join_when_open(nodes[0], "Bob", Resume=resume)
         assert not ana.joined["Resumed"] and not bob.joined["Resumed"]
         assert ana.joined["Epoch"] == bob.joined["Epoch"] != resume["Epoch"]
         await ana.send("Broadcast", text="on")
