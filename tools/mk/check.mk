@@ -75,3 +75,13 @@ tls-check:
 	$(Q)tools/deps tls
 	$(Q)$(MAKE) --no-print-directory $(SERVER)
 	$(Q)PYTHONPATH=tests/support tools/python tools/tls_check
+
+# The tests of a cluster that fails, with a crowd: CROWD has the numbers (15 minutes).
+CROWD ?= CLUSTER_SENDERS=30 CLUSTER_RECEIVERS=300 CLUSTER_MESSAGES=40 CLUSTER_KILLS=20 CLUSTER_STOP=10 \
+         CLUSTER_CUTS=200 CLUSTER_CLAIMS=100 CLUSTER_ROUNDS=100
+.PHONY: cluster-faults
+cluster-faults: $(SERVER)
+	$(Q)tools/deps test
+	$(Q)$(CROWD) RAGNAROK=$(abspath $(SERVER)) TEST_TIME_SCALE=6 tools/python -m pytest -q -s --durations=20 \
+		tests/e2e/cluster/test_under_load.py tests/e2e/cluster/test_lost_answers.py \
+		tests/e2e/cluster/test_claims.py tests/e2e/cluster/test_access.py $(ARGS)

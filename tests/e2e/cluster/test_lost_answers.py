@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Lines to the engine that break in the middle of calls, engines that are killed, and an engine that takes
-another's place: everybody hears one order, each message once, or learns that something is missing."""
+another's place: everybody hears one order, each message once, or learns that something is missing.
+
+CLUSTER_CUTS, CLUSTER_KILLS   how often lines are cut, and the engine is killed"""
 import asyncio
 import contextlib
 import itertools
+import os
 
 from cluster import DURABLE, Engine, join_when_open, metric
 from helpers import SCALE, join, scenario
 from lossy_line import LossyLine
 
-SENDERS, MESSAGES, CUTS, KILLS = 9, max(20, int(120 / SCALE)), 60, 5
+CUTS, KILLS = int(os.environ.get("CLUSTER_CUTS", "60")), int(os.environ.get("CLUSTER_KILLS", "5"))
+SENDERS, MESSAGES = 9, 2 * CUTS if "CLUSTER_CUTS" in os.environ else max(20, int(120 / SCALE))
 
 
 class Member:
@@ -82,6 +86,8 @@ async def test_lost_answers_and_killed_engines_lose_and_double_nothing(cluster):
         metrics = await asyncio.to_thread(
             lambda: [metric(node, name) for node in nodes for name in ("fenced_total", "rollbacks_total")])
         assert sum(metrics) == 0
+        print(f"{CUTS} cuts, {sum(line.lost for line in lines)} answers lost, {KILLS} kills of the engine: "
+              f"{SENDERS * MESSAGES} said, each heard once")
         for node in nodes:
             await asyncio.to_thread(node.finish)
 

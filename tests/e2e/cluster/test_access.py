@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""What the engine permits to nodes, and an engine that is replaced by its own replica."""
+import asyncio
+import contextlib
+import re
+
+import pytest
+
+from cluster import DURABLE, Engine, EngineLine, metric
+from cluster_crowd import Crowd
+from helpers import ROOT, held_port, join, scenario, wait_until
+
+PAGE = (ROOT / "docs" / "OPERATING.md").read_text()
+RULE = re.search(r"^user ragnarok on >(\S+) (.*)$", PAGE, re.MULTILINE)
+USER = {"cluster_user": "ragnarok", "cluster_password": RULE[1]}
+
+
+def permit(engine, *changes):
+    engine.ask("ACL", "SETUSER", "ragnarok", *changes)
+
+
+def hang_up(engine):
+    """Ends all connections of nodes."""
+    with contextlib.closing(EngineLine(engine.path)) as line:
+        line.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+async def guarded(cluster):
+    """Two nodes whose user has the rights that the page gives, a member on each, and the engine."""
+    both = cluster(**USER)
+    permit(both.engine, "on", f">{RULE[1]}", *RULE[2].split())
+    one, two = both.node(), both.node()
+    for node in (one, two):
+        node.keep_secret(RULE[1])
+    return both.engine, one, two, await join(one, "Ana"), await join(two, "Bob")
+
+
+async def both_hear(ana, bob, text):
+    await ana.send("Broadcast", text=text)
+    for peer in (ana, bob):
+        while (await peer.message()).get("text") != text:
+            pass
+
+
+async def told(peer, delivery):
+    while (await peer.message()).get("Delivery") != delivery:
+        pass
+
+
+async def goes_on(ana, bob, node, text):
+    """What was said meanwhile comes, in order, and nobody had to leave."""
+    for peer in (ana, bob):
+        while (await peer.message()).get("text") != text:
+            pass
+    await both_hear(bob, ana, "and on")
+    await asyncio.to_thread(wait_until, lambda: metric(node, "up") == 1, "the engine")
+    assert metric(node, "fenced_total") + metric(node, "rollbacks_total") == 0
+
+
+@scenario
+async def test_the_rights_of_the_page_suffice_and_are_no_more(cluster):
+    engine, _, _, ana, bob = await guarded(cluster)
+    await both_hear(ana, bob, "enough")
+    with contextlib.closing(EngineLine(engine.path)) as line:
+        line.ask("AUTH", "ragnarok", RULE[1])
+        line.ask("TIME")
+        for words in (
+            ("GET", "ragnarok:x"), ("KEYS", "*"), ("FLUSHALL",), ("CONFIG", "GET", "*"), ("DEL", "ragnarok:{-}:log"),
+            ("ACL", "LIST"), ("CLIENT", "LIST"), ("CLIENT", "KILL", "TYPE", "normal"), ("SHUTDOWN",),
+            ("REPLICAOF", "NO", "ONE"), ("DEBUG", "SLEEP", "0"), ("EVAL", "return 1", "0"), ("SCRIPT", "FLUSH"),
+            ("SUBSCRIBE", "x"), ("MULTI",), ("HGETALL", "others"), ("XRANGE", "others", "-", "+"),
+        ):
+            with pytest.raises(AssertionError, match="NOPERM"):
+                line.ask(*words)
+
+
+@pytest.mark.parametrize("right", ["evalsha", "xread"])
+@scenario
+async def test_a_right_that_is_taken_away_is_missed_and_named(cluster, right):
+    engine, one, _, ana, bob = await guarded(cluster)
+    await both_hear(ana, bob, "before")
+    permit(engine, f"-{right}")
+    hang_up(engine)
+    await ana.send("Broadcast", text="meanwhile")
+    await told(ana, "waiting")
+    await asyncio.to_thread(wait_until, lambda: right in one.log(), "a line that names it")
+    permit(engine, f"+{right}")
+    await goes_on(ana, bob, one, "meanwhile")
+
+
+@scenario
+async def test_a_right_of_the_script_that_is_missing_loses_nothing(cluster):
+    engine, one, _, ana, bob = await guarded(cluster)
+    await both_hear(ana, bob, "before")
+    permit(engine, "-xadd")
+    await ana.send("Broadcast", text="meanwhile")
+    await told(ana, "waiting")
+    await asyncio.to_thread(wait_until, lambda: "engine" in one.log(), "a line about it")
+    permit(engine, "+xadd")
+    await told(ana, "ok")
+    for peer in (ana, bob):
+        await both_hear(peer, ana, "after")
+
+
+@scenario
+async def test_a_password_that_is_changed_is_missed_and_named(cluster):
+    engine, one, _, ana, bob = await guarded(cluster)
+    await both_hear(ana, bob, "before")
+    permit(engine, "resetpass", ">another")
+    hang_up(engine)
+    await ana.send("Broadcast", text="meanwhile")
+    await told(ana, "waiting")
+    await asyncio.to_thread(wait_until, lambda: "AUTH" in one.log(), "a line that names it")
+    permit(engine, f">{RULE[1]}")
+    await goes_on(ana, bob, one, "meanwhile")
+
+
+# ---- Failover ----
+
+
+class Addressed(Engine):
+    """An engine that replicas can reach."""
+
+    def __init__(self, folder, port, *options, name="engine"):
+        super().__init__(folder, (*DURABLE, "--port", str(port), *options), name=name)
+
+
+def caught_up(master, replica):
+    return lambda: (replica.ask("XLEN", "ragnarok:{-}:log") == master.ask("XLEN", "ragnarok:{-}:log")
+                    and "master_link_status:up" in replica.ask("INFO", "replication").decode())
+
+
+@scenario
+async def test_failover_to_a_replica_that_lagged(cluster):
+    """A replica of Redis' own loses its line to the master, misses what is said, and is promoted: who heard what
+    is missing now is told, and all go on in one new epoch."""
+    both = cluster()
+    both.engine.finish()
+    with held_port() as port, contextlib.ExitStack() as stack:
+        master = both.engine = Addressed(both.folder, port, name="master")
+        replica = Addressed(both.folder, 0, "--replicaof", "127.0.0.1", str(port), "--repl-diskless-sync-delay",
+                            "0", name="replica")
+        stack.callback(replica.finish)
+        link = both.folder / "engine.sock"
+        link.symlink_to(master.path)
+        nodes = [await asyncio.to_thread(both.node, cluster_engine=f"unix:{link}") for _ in range(2)]
+        async with Crowd([node.port for node in nodes], 3, 9) as crowd:
+            crowd.allow(10)
+            await crowd.all_heard()
+            await asyncio.to_thread(wait_until, caught_up(master, replica), "the replica")
+            replica.ask("REPLICAOF", "127.0.0.1", "1")  # its line is lost
+            crowd.allow(20)
+            await crowd.all_heard()
+            heard = crowd.most()
+            assert heard == 90
+            link.unlink()
+            link.symlink_to(replica.path)
+            await asyncio.to_thread(master.kill)
+            await asyncio.to_thread(
+                wait_until, lambda: all("expected a master" in node.log() for node in nodes), "nodes to ask its role")
+            assert not crowd.returned
+            replica.ask("REPLICAOF", "NO", "ONE")
+            await crowd.until(lambda: len(crowd.returned) == 12 and crowd.all_in(), "all to come back")
+            crowd.allow(5)
+            await crowd.until(lambda: all(not m.unheard for m in crowd.members), "new words")
+            await crowd.until(lambda: len({(m.epoch, m.last) for m in crowd.members}) == 1, "all to hear them")
+        (old, before), (new, after) = crowd.order.items()
+        assert {(was, now, resumed) for _, was, now, resumed in crowd.returned} == {(old, new, False)}
+        assert set(crowd.codes) == {1013}
+        texts = [after[number]["text"] for number in sorted(after)]
+        fresh = [text for text in texts if int(text.split()[-1]) >= 30]
+        assert len(set(fresh)) == len(fresh) == 15
+        lost = {m["text"] for m in before.values()} - set(texts)
+        assert len(lost) == 60, "exactly what the replica had not"
+        assert len({m.hash(new) for m in crowd.members}) == 1
+        assert sum(metric(node, "rollbacks_total") for node in nodes) >= 1
+        for node in nodes:
+            await asyncio.to_thread(node.finish)
