@@ -60,9 +60,20 @@ local function trim(bytes, at, n)
     call('HSET', room, 'mark', at, 'mark_n', n, 'bytes', 0)
 end
 
+-- The engine does not permit the entry: nothing of the call may have taken effect, so that it does when it is
+-- sent again. (A full engine refuses the first write already.)
+local function undo(kind, err)
+    call('HINCRBY', room, 'n', -1)
+    if kind == 'b' then call('HINCRBY', room, 'id', -1) end
+    if seq > 0 then call('HSET', turns, seat, seq - 1) end
+    error(err)
+end
+
+-- Comes before all other changes of a call, but for its seq and Id.
 local function add(kind, bytes, ...)
     local n = call('HINCRBY', room, 'n', 1)
-    local at = call('XADD', log, '*', 'k', kind, 's', seat, 'q', seq, 'n', n, ...)
+    local at = redis.pcall('XADD', log, '*', 'k', kind, 's', seat, 'q', seq, 'n', n, ...)
+    if type(at) == 'table' then undo(kind, at.err) end
     if n == 1 then call('PEXPIRE', log, number('keep')) end -- the key is new
     trim(ENTRY_BYTES + bytes, at, n)
 end
@@ -74,12 +85,12 @@ end
 -- A seat is over: its members leave.
 local function retire(gone)
     local people = call('HGETALL', who)
+    add('x', 0, 'd', gone)
     for i = 1, #people, 2 do
         if owner(people[i + 1]) == gone then call('HDEL', who, people[i]) end
     end
     call('HDEL', seats, gone)
     call('HDEL', turns, gone)
-    add('x', 0, 'd', gone)
 end
 
 -- ---- Positions ----------------------------------------------------------------------------------
@@ -160,8 +171,8 @@ end
 -- epoch_seen new_epoch -> epoch. Of several nodes that notice, the first makes the new epoch.
 if op == 'renew' then
     if call('HGET', room, 'epoch') == ARGV[5] then
-        call('HSET', room, 'epoch', ARGV[6])
         add('e', 0, 'd', ARGV[6])
+        call('HSET', room, 'epoch', ARGV[6])
     end
     return {'OK', call('HGET', room, 'epoch') or ''}
 end
@@ -206,9 +217,9 @@ if op == 'join' then -- name identity card
         end
         replaced = seat2 .. ' ' .. tag2
     end
+    add('j', #name + #ARGV[7], 'f', name, 'y', identity, 'o', replaced, 'd', ARGV[7])
     call('HSET', who, name, seat .. ' ' .. ARGV[3] .. ' ' .. identity .. ' ' .. ARGV[7])
     call('PEXPIRE', who, number('keep')) -- the key may be new
-    add('j', #name + #ARGV[7], 'f', name, 'y', identity, 'o', replaced, 'd', ARGV[7])
     return {'OK'}
 end
 
@@ -216,8 +227,8 @@ if op == 'publish' then -- name identity card tag
     local value, seat2, tag2 = call('HGET', who, ARGV[5])
     if value then seat2, tag2 = owner(value) end
     if seat2 == seat and tag2 == ARGV[8] then
-        call('HSET', who, ARGV[5], seat .. ' ' .. ARGV[3] .. ' ' .. ARGV[6] .. ' ' .. ARGV[7])
         add('j', #ARGV[5] + #ARGV[7], 'f', ARGV[5], 'y', ARGV[6], 'o', seat2 .. ' ' .. tag2, 'd', ARGV[7])
+        call('HSET', who, ARGV[5], seat .. ' ' .. ARGV[3] .. ' ' .. ARGV[6] .. ' ' .. ARGV[7])
     else
         add('r', 0, 'd', 'unknown_user')
     end
@@ -225,8 +236,8 @@ if op == 'publish' then -- name identity card tag
 end
 
 if op == 'answer' then -- place of the private message, its seat, its seq, code
-    call('XDEL', log, ARGV[5])
     add('a', 0, 't', ARGV[6], 'i', ARGV[7], 'd', ARGV[8])
+    call('XDEL', log, ARGV[5])
     return {'OK'}
 end
 
@@ -235,8 +246,8 @@ if op == 'leave' then -- name tag
     if value then
         local seat2, tag2 = owner(value)
         if seat2 == seat and tag2 == ARGV[6] then
-            call('HDEL', who, ARGV[5])
             add('l', #ARGV[5], 'f', ARGV[5], 't', ARGV[6])
+            call('HDEL', who, ARGV[5])
         end
     end
     return {'OK'}

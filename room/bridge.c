@@ -100,6 +100,15 @@ static void set_gauges(int64_t silence)
     metrics_set(METRIC_ENGINE_SILENCE, silence / 1000);
 }
 
+static void log_away(void)
+{
+    char why[REDIS_WHY_MAX];
+    bridge_lock();
+    memcpy(why, bridge.why, sizeof(why));
+    bridge_unlock();
+    log_event(LOG_LEVEL_ERROR, "engine", "state=away why=\"it does not answer\" line=\"%s\"", why);
+}
+
 void bridge_tell_state(void)
 {
     int64_t silence = bridge_silence_ms();
@@ -109,7 +118,7 @@ void bridge_tell_state(void)
         return;
     bridge.told_away = away;
     if (away)
-        log_event(LOG_LEVEL_ERROR, "engine", "state=away why=\"it does not answer\"");
+        log_away();
     else
         log_notice("engine", "state=back");
     rooms_each(tell_room);
@@ -119,9 +128,14 @@ void bridge_note_line(const struct redis_line *line)
 {
     static atomic_int_fast64_t next;
     int_fast64_t now = net_now(), due = atomic_load(&next);
-    if (redis_line_is_up(line))
+    if (redis_line_is_up(line)) {
         metrics_add(METRIC_ENGINE_CONNECTS, 1);
-    else if (now >= due && atomic_compare_exchange_strong(&next, &due, now + LINE_LOG_MS))
+        return;
+    }
+    bridge_lock();
+    memcpy(bridge.why, line->why, sizeof(bridge.why));
+    bridge_unlock();
+    if (now >= due && atomic_compare_exchange_strong(&next, &due, now + LINE_LOG_MS))
         log_event(LOG_LEVEL_WARN, "engine", "line=down why=\"%s\"", line->why);
 }
 

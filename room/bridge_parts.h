@@ -124,8 +124,9 @@ struct bridge {
     bool ending;          /* [b] the threads must end */
     struct room_link *links;
     struct bridge_reader *readers[READERS_MAX];
-    size_t readers_count; /* [b] */
-    int64_t unanswered;   /* [b] net_now since when the engine owes the writer an answer; 0: none */
+    size_t readers_count;    /* [b] */
+    char why[REDIS_WHY_MAX]; /* [b] of the line that broke last */
+    int64_t unanswered; /* [b] net_now since when the engine owes the writer an answer; 0: none */
     pthread_t writer;
     bool running;           /* [b] the writer */
     bool ended;             /* [b] the writer */

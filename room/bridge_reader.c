@@ -217,6 +217,7 @@ static void read_logs(struct bridge_reader *reader, const struct reader_view *vi
         return;
     }
     if (engine_read(&reader->line, logs, count, block_ms, &batch) < 0) {
+        bridge_note_line(&reader->line);
         bridge_note_heard(reader, false);
         return;
     }
@@ -233,7 +234,7 @@ static bool reach_for_reading(struct bridge_reader *reader)
     bool up = was_up || engine_reach(&reader->line) == 0;
     if (!up || !was_up)
         bridge_note_line(&reader->line);
-    bridge_note_heard(reader, up && !was_up);
+    bridge_note_heard(reader, false); /* a new line may still be refused to read */
     return up;
 }
 

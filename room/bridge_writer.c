@@ -173,15 +173,19 @@ static void judge_answer(const struct engine_call *call, const struct engine_ans
     metrics_add(METRIC_ENGINE_REPEATED, answer->repeated);
 }
 
-/* Takes an answered call out of the queue, and notes that the engine answers. */
+/* Takes an answered call out of the queue, and notes that the engine answers. The answer to an own
+ * call is none to those of the queue: the engine may carry out the one and refuse the others. */
 static void note_answer(bool queued)
 {
     bridge_lock();
-    if (queued)
+    if (queued) {
         call_queue_pop(&bridge.queue);
-    bridge.unanswered = bridge.queue.first ? net_now() : 0;
-    if (!bridge.queue.first)
+        bridge.unanswered = net_now();
+    }
+    if (!bridge.queue.first) {
+        bridge.unanswered = 0;
         pthread_cond_broadcast(&bridge.changed);
+    }
     bridge_unlock();
 }
 
@@ -207,8 +211,10 @@ static void send_batch(struct call_batch *batch)
         if (result != ENGINE_AWAY)
             judge_answer(batch->calls[i], &answer);
         engine_answer_fini(&answer);
-        if (result == ENGINE_AWAY)
+        if (result == ENGINE_AWAY) {
+            bridge_note_line(&bridge.line); /* why: the engine may have refused the call */
             break;
+        }
         note_answer(i >= batch->own);
     }
     metrics_add(METRIC_ENGINE_CALLS, (int64_t)sent);

@@ -60,7 +60,7 @@ class Member:
                 buffer = self.take_frames(buffer + data)
         finally:
             self.writer.transport.abort()
-            if self.settled:
+            if self.settled and not self.crowd.done:
                 self.crowd.codes.append(self.code)
 
     def take_frames(self, data):
