@@ -213,6 +213,7 @@ static void read_logs(struct bridge_reader *reader, const struct reader_view *vi
         if (view->states[i] == LINK_OPEN)
             logs[count++] = &view->links[i]->log;
     if (count == 0) {
+        bridge_note_heard(reader, true); /* there is nothing to hear */
         net_wait(-1, 0, net_now() + RETRY_MS);
         return;
     }
