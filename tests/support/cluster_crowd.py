@@ -195,6 +195,10 @@ class Crowd:
             assert asyncio.get_running_loop().time() < deadline, f"waited in vain for {what}: {self.state()}"
             await asyncio.sleep(0.01)
 
+    def members_at(self, node):
+        """Those that are on this node, as long as none has come back."""
+        return [member for member in self.members if member.home % len(self.ports) == node]
+
     def state(self):
         away = [member.name for member in self.members if not member.settled]
         behind = sorted({member.last or 0 for member in self.members})
