@@ -52,8 +52,9 @@ int64_t net_now_us(void)
 
 /* The one who stays has said all, and waits for ever. For the other there is always something: its
  * words, or the end of them; and room for more. */
-short net_wait(int fd, short events, int64_t until)
+short net_wait_from(int64_t since, int fd, short events, int64_t until)
 {
+    (void)since;
     if (pthread_self() == parked) {
         sem_post(&is_parked);
         for (;;)
@@ -62,6 +63,11 @@ short net_wait(int fd, short events, int64_t until)
     require(fd == SPEAKER || until < INT64_MAX);
     now = fd == SPEAKER ? now + 1 : until > now ? until : now;
     return fd == SPEAKER ? events : 0;
+}
+
+short net_wait(int fd, short events, int64_t until)
+{
+    return net_wait_from(now, fd, events, until);
 }
 
 void net_wake(pthread_t thread)
