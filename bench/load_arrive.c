@@ -46,7 +46,7 @@ static void send_request(struct load_run *run, struct load_member *m)
 }
 
 /* Way 2: answers Hello. */
-static void ask_to_join(struct load_run *run, struct load_member *m)
+static void request_join(struct load_run *run, struct load_member *m)
 {
     char join[1024];
     int len =
@@ -113,7 +113,7 @@ static void on_text(struct load_run *run, struct load_member *m, const char *pay
     } else if (starts_with(payload, len, PRIVATE_HEAD)) {
         verify_private(run, m, payload, len);
     } else if (m->state == ENTERING && starts_with(payload, len, "{\"msgType\":\"Hello\"")) {
-        ask_to_join(run, m);
+        request_join(run, m);
     } else if (m->state != ENTERING || (!starts_with(payload, len, "{\"ServerName\"") &&
                                         !starts_with(payload, len, "{\"msgType\":\"Joined\""))) {
         report_fault(run, "%s got %.*s", m->name, report_shown(len), payload);
