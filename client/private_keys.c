@@ -171,6 +171,15 @@ static void no_keys(struct private_messages *private, const char *name, const ch
     private_fail_waiting(private, conversation, why);
 }
 
+/* Whoever comes next by that name may be somebody else. In a room without a list nothing else tells
+ * that a person has left. */
+static void end_plain(struct private_messages *private, const char *name)
+{
+    struct conversation *conversation = conversation_find(&private->conversations, name);
+    if (conversation)
+        conversation_left(conversation);
+}
+
 bool private_error(struct private_messages *private, const struct json_object *in, const char *why)
 {
     char *ref = json_get_string(in, "Ref"), *to = json_get_string(in, "TgtUser");
@@ -185,6 +194,8 @@ bool private_error(struct private_messages *private, const struct json_object *i
                     why);
     else
         ours = false;
+    if (ours && to && json_error_code(in) == ERROR_UNKNOWN_USER)
+        end_plain(private, to);
     free(ref);
     free(to);
     return ours;

@@ -279,13 +279,13 @@ class PrivateMessages {
   #onError({ Ref, Code }) {
     const ask = this.#asks.get(Ref);
     this.#asks.delete(Ref);
-    if (ask) {
-      Object.assign(ask.talk, { asked: null, gone: Code === "unknown_user" });
-      this.#show(ask.talk);
-    }
+    const talk = ask ? ask.talk : this.#post.refused(Ref, Code);
+    if (ask) Object.assign(talk, { asked: null, gone: Code === "unknown_user" });
+    if (talk && Code === "unknown_user") talk.plain = false; // who comes next may be somebody else
+    if (talk) this.#show(talk);
     ask?.resolve(Code);
     if (this.#quiet.get(Ref) === "PublishKeys") this.#complain("unpublished");
-    return Boolean(ask) || this.#post.refused(Ref, Code) || this.#quiet.has(Ref);
+    return talk !== undefined || this.#quiet.has(Ref);
   }
 
   /** Sends an automatic message. Errors about it are not shown. */

@@ -191,11 +191,11 @@ export class Unacked {
     this.#mark(own, "sent");
   }
 
-  /** The server refused a message; false if it is not a text of ours. */
+  /** The server refused a message. Returns its conversation, or undefined if it is not a text of ours. */
   refused(ref, code) {
     const own = this.#refs.get(ref);
     if (own?.isOpen) this.#fail(own, code, own.status === "sent" || own.sealings.length > 1);
-    return own !== undefined;
+    return own?.talk;
   }
 
   /** The other side could not read it. The report is not authenticated, so it proves nothing. */

@@ -120,6 +120,29 @@ test("plaintext to somebody who may be another one by now asks for keys before",
   assert.equal(ana.sealed().length, 1);
 });
 
+test("where nobody is told who leaves, a choice of plaintext ends when a text finds nobody", async () => {
+  for (const change of [{}, undefined]) {
+    const { server, ana, bob, presence } = await room({ isListed: false });
+    bob.keyless = true;
+    ana.privateMessages.open("bob");
+    await until(() => ana.state("bob")?.state === "none");
+    ana.privateMessages.allowPlain("bob");
+    server.leave(bob);
+    if (change) presence(ana, change); // then the text asks for keys first
+    await idle();
+    const lost = ana.privateMessages.send("bob", "are you there?");
+    await until(() => ana.own(lost).status === "failed");
+    const other = await person(server, "bob");
+    other.keyless = true;
+    await server.join(other);
+    presence(ana);
+    await idle();
+    const id = ana.privateMessages.send("bob", "for the former bob");
+    await until(() => ["sent", "failed"].includes(ana.own(id).status));
+    assert.deepEqual([ana.own(id).reason, ana.state("bob").plain], ["no_keys", false]);
+  }
+});
+
 test("texts that wait ask from time to time, and reach those who are back", async () => {
   const { server, ana, bob, presence } = await room({ isListed: false });
   server.cheat = (message) => (message.Seq === 0 ? [] : [message]); // bob's confirmation is lost

@@ -338,6 +338,27 @@ static void plaintext_ends_with_the_connection(void **state)
     assert_printed(ana, "not sent to bob: \"secret\": there are no keys");
 }
 
+static void plaintext_ends_when_nobody_of_that_name_is_there(void **state)
+{
+    (void)state;
+    struct member *ana = relay_member("ana"), *bob = relay_member("bob");
+    free(bob->card);
+    bob->card = NULL;
+    struct conversation *conversation = conversation_with(&ana->private.conversations, "bob", true);
+    conversation->plain = true;
+    relay_say(ana, "bob", "postcard");
+    relay_run(1000);
+    assert_int_equal(relay_shown(bob, "postcard"), 1);
+    relay.fate = refuse_all; /* no list has told that bob left */
+    relay_say(ana, "bob", "are you there?");
+    relay_run(1000);
+    relay.fate = NULL;
+    relay_say(ana, "bob", "secret");
+    relay_run(1000);
+    assert_int_equal(relay_shown(bob, "secret"), 0);
+    assert_printed(ana, "not sent to bob: \"secret\": there are no keys");
+}
+
 int main(void)
 {
 #define RELAY_TEST(test) cmocka_unit_test_setup_teardown(test, relay_begin, relay_end)
@@ -353,6 +374,7 @@ int main(void)
         RELAY_TEST(only_the_key_that_was_told_of_is_accepted),
         RELAY_TEST(a_key_whose_number_was_shown_can_be_accepted),
         RELAY_TEST(plaintext_ends_with_the_connection),
+        RELAY_TEST(plaintext_ends_when_nobody_of_that_name_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
