@@ -89,6 +89,7 @@ export class Roster {
     this.#version = Version;
     if (!this.#isListed || !hasNames) return this.#countOnly(isNumber(Count) ? Count : this.#count, false);
     const [joined, left] = [textsOf(Joined), textsOf(Left)];
+    if (joined.length > NAMES_MOST) return this.#countOnly(isNumber(Count) ? Count : joined.length, false);
     left.forEach((name) => this.#remove(name));
     joined.forEach((name) => this.#add(name));
     this.#count = this.#here.size;

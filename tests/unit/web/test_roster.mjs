@@ -86,6 +86,12 @@ test("no server makes the page keep names without end", () => {
   assert.deepEqual([roster.isListed, roster.names.length], [false, 0]);
 });
 
+test("names of a change are counted before they are inserted, each of which costs a step for all", () => {
+  const roster = rosterOf(state(1, ["ana"]));
+  assert.ok(roster.take(change(1, 2, { Count: 3, Joined: new Array(10_001).fill("bo") })));
+  assert.deepEqual([roster.isListed, roster.count], [false, 3]);
+});
+
 test("what is no message of these is passed over", () => {
   const roster = rosterOf(state(1, ["ana"]));
   for (const wrong of [{ Users: "ana" }, { Users: null }, { Count: "3" }, { Count: -1 }, { Count: 1.5 }, {}]) {
