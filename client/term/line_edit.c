@@ -152,8 +152,22 @@ static void yank(struct line_edit *line)
     insert(line, line->killed, strlen(line->killed));
 }
 
+/* Whether all of it could have been typed. */
+static bool is_typeable(const char *text)
+{
+    utf8proc_int32_t c;
+    for (utf8proc_ssize_t used = 0; *text; text += used) {
+        used = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &c);
+        if (used <= 0 || !unicode_is_harmless(c))
+            return false;
+    }
+    return true;
+}
+
 void line_edit_replace(struct line_edit *line, size_t from, const char *text)
 {
+    if (!is_typeable(text))
+        return;
     erase(line, from, line->at);
     insert(line, text, strlen(text));
 }

@@ -121,6 +121,26 @@ def test_tab_asks_the_server(large, homes):
     assert len(server.of("GetUsers")) == 5
 
 
+WRONG = ["eve\x1b[2J", "Eva\x9b2J", "Evi\u202e", "evo\nevo"]
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_no_name_that_tab_completes_controls_the_terminal(large, homes, monkeypatch, is_listed):
+    monkeypatch.setattr("test_ragchat_counted.MEMBERS", WRONG)
+    server = large(users=WRONG if is_listed else None)
+    ana = Terminal(server, "ana", homes("ana"), NO_COLOR="1")
+    ana.wait("here; /w tells who")
+    for number, name in enumerate(WRONG, 1):
+        ana.type(f"\x15/msg {name[:3]}\t")
+        asked = 0 if is_listed else number
+        ana.wait_for(lambda n=asked: len(server.of("GetUsers")) == n, "the question")
+        server.order({"kind": "Broadcast", "SrcUser": "bob", "text": f"call {number}"})
+        ana.wait(f"bob: call {number}")
+        assert ana.row() == f"> /msg {name[:3]}"
+    for part in ("\x1b[2J", "\x9b", "\u202e", "\u21b5"):
+        assert part.encode() not in ana.raw
+
+
 def test_an_answer_for_another_line_changes_nothing(large, homes):
     server = large()
     server.mute = True

@@ -163,6 +163,10 @@ static void moving_and_cutting(void **state)
     line_edit_replace(&line, 5, "X");
     assert_string_equal(line.text, "one! X");
     assert_int_equal(line.at, line.len);
+    static const char *const bad[] = {"\x1b[2J", "a\xC2\x9B", "\u202e", "a\nb", "\xFF", "\xC3"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        line_edit_replace(&line, 5, bad[i]);
+    assert_string_equal(line.text, "one! X");
 }
 
 /* An emoji that is joined to the one behind the cursor. */
