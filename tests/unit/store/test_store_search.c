@@ -79,8 +79,7 @@ static struct store_rows search_all(struct store *store, const struct store_room
 static void test_words_are_found_as_names_are_folded(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"Stra\xC3\x9F"
-                                        "e",
+    static const char *const texts[] = {"Stra\303\237e",
                                         "\\u4ECA\\u5929\\u5929\\u6C14\\u5F88\\u597D", "one\\ntwo",
                                         "\\uFF26\\uFF35\\uFF2C\\uFF2C", ""};
     static const struct {
