@@ -127,12 +127,13 @@ export class Conversation {
     return true;
   }
 
-  /** Why a text must not be sent now; "" if it may. A sealed text keeps its recipient. */
+  /** Why a text must not be sent now; "" if it may. A sealed text keeps its recipient, and plaintext
+   *  must have been chosen when it was written and still be. */
   blocks({ plain, sealedTo }) {
     const { card, offered } = this;
     if (BAD_CARDS.includes(card)) return card;
     if (offered) return "key_changed";
-    if (card === "none") return plain ? "" : "no_keys";
+    if (card === "none") return plain && this.plain ? "" : "no_keys";
     if (!this.accepts(card.IdentityKey)) return "key_changed";
     return sealedTo && card.IdentityKey !== sealedTo ? "other_key" : "";
   }

@@ -120,6 +120,27 @@ test("plaintext to somebody who may be another one by now asks for keys before",
   assert.equal(ana.sealed().length, 1);
 });
 
+test("a text in plain that waits for an answer is not for somebody who came meanwhile", async () => {
+  const { server, ana, bob, presence } = await room({ isListed: true });
+  bob.keyless = true;
+  ana.privateMessages.open("bob");
+  await until(() => ana.state("bob")?.state === "none");
+  ana.privateMessages.allowPlain("bob");
+  ana.privateMessages.open(null);
+  ana.hear({ msgType: "OnlineUsers", Version: 1, Count: 2, Users: ["ana", "bob"] });
+  await idle();
+  const held = [];
+  server.cheat = (message) => (message.msgType === "GetKeys" ? (held.push(message), []) : [message]);
+  const id = ana.privateMessages.send("bob", "for the former bob");
+  await until(() => held.length > 0);
+  presence(ana, { Left: ["bob"], Joined: ["bob"] });
+  await idle();
+  server.cheat = (message) => [message];
+  for (const message of held) server.handle(ana, message);
+  await until(() => ["sent", "failed"].includes(ana.own(id).status));
+  assert.equal(ana.own(id).reason, "no_keys");
+});
+
 test("where nobody is told who leaves, a choice of plaintext ends when a text finds nobody", async () => {
   for (const change of [{}, undefined]) {
     const { server, ana, bob, presence } = await room({ isListed: false });
