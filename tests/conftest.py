@@ -20,7 +20,7 @@ os.environ.pop("SUDO_UID", None)  # the server refuses sudo; tests of that set i
 # What make check leaves to make test: it takes a browser, a crowd, a proxy, valgrind, or waits.
 SLOW = (
     "e2e/browser/",
-    "e2e/cluster/test_failures.py",
+    "e2e/cluster/test_cluster_failures.py",
     "e2e/cluster/test_hostile_engine.py",
     "e2e/cluster/test_lost_answers.py",
     "e2e/cluster/test_wandering.py",
