@@ -61,6 +61,9 @@ struct room_link *bridge_link_new(struct room *room)
 
 void bridge_link_free(struct room_link *link)
 {
+    bridge_lock();
+    bridge_pending_clear(link, BRIDGE_AWAY_TEXT); /* of members that have left */
+    bridge_unlock();
     while (link->room->roster.root) {
         struct member *remote = link->room->roster.root;
         roster_remove(&link->room->roster, remote);
