@@ -316,9 +316,7 @@ async def test_a_start_without_the_engine_waits_for_it(cluster):
     await cem.error("unavailable")
     both.engine.start()
 
-    await until(lambda: metric(node, "up") == 1, "the engine")
-    await cem.send("Join", Name="Cem", Password=PASSWORD)
-    assert (await cem.message())["msgType"] == "Joined"
+    assert (await join_when_open(node, "Cem")).users == ["Cem"]
 
 
 @scenario
