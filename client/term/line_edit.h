@@ -59,8 +59,8 @@ enum line_edit_action line_edit_key(struct line_edit *line, unsigned char byte);
 /* Empties and wipes the line; with `remember` the text joins the history. */
 void line_edit_reset(struct line_edit *line, bool remember);
 
-/* Replaces the bytes from `from` to the cursor by `text`, which need not be trusted: if it could not
- * be typed, because it is not harmless UTF-8 (unicode.h), nothing changes. */
+/* Replaces the bytes from `from` to the cursor by `text`, which need not be trusted: if it is not
+ * harmless UTF-8 (unicode.h), so that it could not be typed, nothing changes. */
 void line_edit_replace(struct line_edit *line, size_t from, const char *text);
 
 /* Chooses the part with the cursor, if the line is too long. `columns` is at least 2. */
