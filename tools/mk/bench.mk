@@ -24,6 +24,11 @@ build/gorilla_peer: bench/peers/gorilla/main.go
 	$(Q)mkdir -p $(@D)
 	$(Q)GO111MODULE=off GOFLAGS= GOPATH=/usr/share/gocode go build -o $@ ./$(<D)
 
+# What sharing rooms costs; writes its table into docs/SCALING.md.
+.PHONY: bench-cluster
+bench-cluster: all load
+	$(Q)bench/cluster.py $(ARGS)
+
 # The history file alone, without a server.
 MESSAGES ?= 1000000
 .PHONY: bench-store
