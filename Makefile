@@ -73,6 +73,7 @@ help:
 	@echo "make soak      a crowd, and strangers who mean no good: SOAK_MINUTES=60, RUSH_MINUTES=10,"
 	@echo "               ATTACKS='flapper freeze' picks some of the attacks"
 	@echo "make kills     kill a server with a history file 200 times while members talk (KILLS=200, 4 minutes)"
+	@echo "make cluster-faults  kill and stop engines and servers of a cluster under a crowd (5 minutes)"
 	@echo "make faults    let each allocation of a session fail, send 100,000 broken ClientHellos (15 minutes)"
 	@echo "make tls-check look at the TLS with testssl.sh (5 minutes)"
 	@echo "make ws_echo   build tests/ws_echo, the echo server for conformance suites"
