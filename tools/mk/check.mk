@@ -78,7 +78,7 @@ tls-check:
 
 # The tests of a cluster that fails, with a crowd: CROWD has the numbers.
 CROWD ?= CLUSTER_SENDERS=30 CLUSTER_RECEIVERS=300 CLUSTER_MESSAGES=40 CLUSTER_KILLS=20 CLUSTER_STOP=10 \
-         CLUSTER_CUTS=200 CLUSTER_CLAIMS=100 CLUSTER_ROUNDS=100
+         CLUSTER_CUTS=500 CLUSTER_CLAIMS=100 CLUSTER_ROUNDS=100
 .PHONY: cluster-faults
 cluster-faults: $(SERVER)
 	$(Q)tools/deps test
