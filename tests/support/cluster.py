@@ -5,6 +5,7 @@
 docs/OPERATING.md recommends unless a test says otherwise; `conf` is a redis.conf of its own. `Cluster` starts nodes with it.
 """
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -15,7 +16,7 @@ import urllib.error
 import urllib.request
 
 
-from helpers import PATIENCE, Server, held_port, join, wait_until
+from helpers import PATIENCE, UNPACKED, Server, held_port, join, wait_until
 
 NODE = {
     "history": 100,
@@ -63,6 +64,10 @@ class EngineLine:
         return self.read()
 
 
+# On Debian its package would start a service; tools/deps makes it of redis-tools instead.
+REDIS_SERVER = shutil.which("redis-server", path=f"{os.environ['PATH']}:{UNPACKED}/bin")
+
+
 class Engine:
     """redis-server in `folder`. `options` are its own; those of DURABLE are the default."""
 
@@ -79,7 +84,7 @@ class Engine:
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [
-                    shutil.which("redis-server"),
+                    REDIS_SERVER,
                     *self.conf,
                     *("--port", "0", "--unixsocket", "redis.sock", "--dir", str(self.folder)),
                     *("--save", "", "--maxmemory-policy", "noeviction", *self.options),

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the tests of several servers that share their rooms."""
-import shutil
-
 import pytest
 
-from cluster import Cluster
+from cluster import REDIS_SERVER, Cluster
 
 
 @pytest.fixture
 def cluster(tmp_path):
     """Starts an engine; `cluster.node()` starts a node."""
-    if not shutil.which("redis-server"):
+    if not REDIS_SERVER:
         pytest.skip("redis-server is not installed")
     clusters = []
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """tools/cluster: `make cluster` starts an engine and servers, and ends them."""
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import REDIS_SERVER
 from helpers import COMMAND, PATIENCE, ROOT, held_port, wait_until
 
 
@@ -26,13 +26,13 @@ def processes_with(text):
 
 @pytest.mark.plain_run("it starts the programs only")
 def test_it_starts_a_cluster_and_leaves_nothing():
-    if not shutil.which("redis-server") or len(COMMAND) != 1:
+    if not REDIS_SERVER or len(COMMAND) != 1:
         pytest.skip("redis-server is not installed")
     folder = Path(tempfile.mkdtemp(prefix="tool-"))  # the path of a Unix socket must be short
     with held_port() as port:
         tool = subprocess.Popen(
             [ROOT / "tools" / "cluster", "--servers", "1", "--port", str(port), "--server", COMMAND[0]],
-            env={"TMPDIR": str(folder), "PATH": "/usr/bin:/bin"},
+            env={"TMPDIR": str(folder), "PATH": f"{Path(REDIS_SERVER).parent}:/usr/bin:/bin"},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert tool.stdout.readline() == f"http://127.0.0.1:{port}/\n"
         assert re.match("They share", tool.stdout.readline())
