@@ -2,6 +2,7 @@
 """The set-up of two machines in docs/OPERATING.md, played on one."""
 import json
 import re
+import shlex
 
 from cluster import Engine
 from helpers import ROOT, join, scenario
@@ -47,3 +48,30 @@ async def test_the_two_machines_of_the_page(cluster, tmp_path):
     for node in (one, two):
         node.keep_secret(settings["cluster_password"])
         node.keep_secret(settings["cluster_secret"])
+
+
+def compose_command():
+    """How the compose file starts the engine."""
+    compose = (ROOT / "contrib" / "docker" / "cluster.yaml").read_text()
+    program, *options = shlex.split(re.search(r"^ +command: (redis-server .*)$", compose, re.MULTILINE)[1])
+    assert program == "redis-server"
+    return options
+
+
+def test_the_compose_file_starts_the_engine_of_the_page():
+    given = compose_command()
+    settings = {name.removeprefix("--"): value for name, value in zip(given[::2], given[1::2], strict=True)}
+    assert settings.pop("protected-mode") == "no"  # it is in a network of the servers only
+    for name, value in settings.items():
+        assert f"{name} {value or chr(34) * 2}\n" in block("redis")
+    assert set(settings) == {"appendonly", "appendfsync", "save", "maxmemory-policy"}
+
+
+@scenario
+async def test_the_engine_of_the_compose_file(cluster):
+    both = cluster()
+    both.engine.finish()
+    both.engine = Engine(both.folder, compose_command(), name="compose")
+    ana, bob = await join(both.node(), "Ana"), await join(both.node(), "Bob")
+    await ana.send("Broadcast", text="it works")
+    assert (await bob.message())["text"] == "it works"
