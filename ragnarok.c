@@ -452,7 +452,7 @@ static int await_signal(struct server *server, const sigset_t *signals, siginfo_
         report_at = now + period;
     }
     int64_t ms = period ? report_at - now : RENEW_MS;
-    const struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    const struct timespec left = net_timespec(ms);
     int number = sigtimedwait(signals, info, &left);
     if (number < 0 && errno == EAGAIN && (!period || net_now() >= renew_at)) {
         renew_certificate(server);

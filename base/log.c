@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,15 @@ static bool put_lost(void)
         return false;
     lost = 0;
     return true;
+}
+
+bool log_is_due(atomic_int_fast64_t *next)
+{
+    struct timespec now;
+    int_fast64_t due = atomic_load(next);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec >= due &&
+           atomic_compare_exchange_strong(next, &due, now.tv_sec + LOG_AGAIN_SECONDS);
 }
 
 /* Resets the budgets when a new second has begun. */

@@ -11,6 +11,9 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 enum {
@@ -18,6 +21,7 @@ enum {
     LOG_LINES_MAX = 20,     /* warnings or errors of one event in a second; more are lost, except
                              * at level debug */
     LOG_INFO_LINES_MAX = 3, /* the same for lines of level info */
+    LOG_AGAIN_SECONDS = 60, /* between two lines about a thing that lasts */
     LOG_WORDS_MAX = 48,     /* events with a budget of their own; more than exist */
 };
 
@@ -29,6 +33,10 @@ void log_set_level(enum log_level level);
  * characters become '?'. errno is preserved. */
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Whether a line that is logged at most once in LOG_AGAIN_SECONDS may be logged now. `next` belongs
+ * to that line, and is 0 at first. */
+bool log_is_due(atomic_int_fast64_t *next);
 
 /* Logs at level info what the server itself does (start, stop). Has no budget, and is preceded by
  * the number of lost lines. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
 
 enum {
     NET_LISTENERS_MAX = 8,       /* addresses of one host name; more are left out */
@@ -28,6 +29,12 @@ struct addrinfo; /* of <netdb.h>: an address, and the ones after it */
 /* Milliseconds on the monotonic clock; the same in microseconds. */
 int64_t net_now(void);
 int64_t net_now_us(void);
+
+/* Makes a condition whose timed waits go by the clock of net_now. */
+void net_cond_init(pthread_cond_t *cond);
+
+/* A time of net_now, for pthread_cond_timedwait; or so many milliseconds. */
+struct timespec net_timespec(int64_t ms);
 
 /* Milliseconds since 1970, on a clock that can be set. */
 int64_t net_wall_ms(void);

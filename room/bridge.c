@@ -29,7 +29,6 @@ enum {
     MESSAGE_GROWS = 1024,     /* bytes that a message may grow by when it is relayed */
     PASSWORD_ROUNDS = 200000, /* of PBKDF2: what is stored in the engine is slow to guess */
     PASSWORD_BYTES = 4,       /* of its hash that are compared */
-    LINE_LOG_MS = 60 * 1000,  /* between two log lines about a line that is down */
 };
 
 struct bridge bridge = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -68,25 +67,12 @@ int64_t bridge_silence_ms(void)
 
 struct frame *bridge_state_frame(bool away)
 {
-    size_t len = 0;
-    struct json_writer w = json_message_begin("State");
-    json_write_string(&w, "Delivery", away ? "waiting" : "ok");
-    char *json = json_message_end(&w, &len);
-    struct frame *frame = json ? frame_new(WS_TEXT, json, len) : NULL;
-    free(json);
-    return frame;
+    return room_state_frame("Delivery", away ? "waiting" : "ok");
 }
 
 static void tell_room(struct room *room)
 {
-    struct frame *frame = bridge_state_frame(bridge.told_away);
-    pthread_mutex_lock(&room->members_lock);
-    for (size_t i = 0; frame && i < room->count; i++)
-        if (!room->members[i]->ascii)
-            outbox_post(room->members[i]->out, OUTBOX_MESSAGE, frame);
-    atomic_store(&room->has_queued, true);
-    pthread_mutex_unlock(&room->members_lock);
-    frame_drop(frame);
+    room_tell_members(room, bridge_state_frame(bridge.told_away));
     room_fan_out_until_idle(room);
 }
 
@@ -127,7 +113,6 @@ void bridge_tell_state(void)
 void bridge_note_line(const struct redis_line *line)
 {
     static atomic_int_fast64_t next;
-    int_fast64_t now = net_now(), due = atomic_load(&next);
     if (redis_line_is_up(line)) {
         metrics_add(METRIC_ENGINE_CONNECTS, 1);
         return;
@@ -135,7 +120,7 @@ void bridge_note_line(const struct redis_line *line)
     bridge_lock();
     memcpy(bridge.why, line->why, sizeof(bridge.why));
     bridge_unlock();
-    if (now >= due && atomic_compare_exchange_strong(&next, &due, now + LINE_LOG_MS))
+    if (log_is_due(&next))
         log_event(LOG_LEVEL_WARN, "engine", "line=down why=\"%s\"", line->why);
 }
 
@@ -159,13 +144,8 @@ bool bridge_must_wait(struct member *member)
 
 static void wake_room(struct room *room)
 {
-    if (!room->link || !atomic_exchange(&room->link->has_waiting, false))
-        return;
-    pthread_mutex_lock(&room->members_lock);
-    for (size_t i = 0; i < room->count; i++)
-        if (atomic_exchange(&room->members[i]->waits, false))
-            outbox_wake(room->members[i]->out);
-    pthread_mutex_unlock(&room->members_lock);
+    if (room->link && atomic_exchange(&room->link->has_waiting, false))
+        room_wake_waiting(room);
 }
 
 void bridge_wake_waiting(void)
@@ -321,16 +301,6 @@ static int try_engine(const struct config *config, char *error)
     return result;
 }
 
-static void init_conditions(void)
-{
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&bridge.wanted, &clock);
-    pthread_cond_init(&bridge.changed, &clock);
-    pthread_condattr_destroy(&clock);
-}
-
 int bridge_open(const struct config *config, char *error)
 {
     if (!config->cluster_engine || !config->cluster_engine[0])
@@ -339,7 +309,8 @@ int bridge_open(const struct config *config, char *error)
         try_engine(config, error) < 0)
         return -1;
     warn_of_plain_line();
-    init_conditions();
+    net_cond_init(&bridge.wanted);
+    net_cond_init(&bridge.changed);
     redis_line_init(&bridge.line, &bridge.target);
     metrics_show_engine();
     bridge.on = true;
@@ -364,7 +335,7 @@ int bridge_start(void)
 /* Waits until the engine has everything. Returns the calls that it did not take. [b] is held. */
 static size_t await_empty_queue(int64_t until)
 {
-    const struct timespec end = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    const struct timespec end = net_timespec(until);
     int error = 0;
     while (bridge.queue.first && error == 0)
         error = pthread_cond_timedwait(&bridge.changed, &bridge.lock, &end);

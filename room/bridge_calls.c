@@ -268,11 +268,6 @@ bool bridge_publish(struct member *member, const struct e2e_keys *keys, struct f
 
 /* ---- Joining and leaving ---- */
 
-static struct timespec time_at(int64_t ms)
-{
-    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-}
-
 /* Takes a join that nobody waits for any more out of the list. If it appears in the log all the
  * same, the reader finds no pending call, and makes it leave. */
 static void give_up_join(struct room_link *link, const struct join_wait *wait)
@@ -289,7 +284,7 @@ static void give_up_join(struct room_link *link, const struct join_wait *wait)
 /* Waits for the entry. When the reader has taken it, the end does not take long. */
 static void await_join(struct room_link *link, struct join_wait *wait)
 {
-    const struct timespec until = time_at(net_now() + BRIDGE_JOIN_MS);
+    const struct timespec until = net_timespec(net_now() + BRIDGE_JOIN_MS);
     int error = 0;
     while (!wait->done && (wait->taken || (error == 0 && !bridge.stopping)))
         error = wait->taken ? pthread_cond_wait(&wait->done_cond, &bridge.lock)
@@ -333,16 +328,12 @@ enum protocol_error bridge_join(struct member *member, const struct join_request
 {
     struct join_wait wait = {
         .code = ERROR_UNAVAILABLE, .why = BRIDGE_AWAY_TEXT, .request = request};
-    pthread_condattr_t clock;
     size_t len = 0;
     char *card = card_text(member->name, member->keys, false, &len);
     *why = no_memory;
     if (!card)
         return ERROR_ROOM_FULL;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&wait.done_cond, &clock);
-    pthread_condattr_destroy(&clock);
+    net_cond_init(&wait.done_cond);
     join_and_wait(member, &wait, (struct text){card, len});
     pthread_cond_destroy(&wait.done_cond);
     free(card);

@@ -93,8 +93,7 @@ bool bridge_retire(struct room_link *link)
 enum protocol_error bridge_load(struct room *room, bool *again, const char **why)
 {
     struct room_link *link = room->link;
-    int64_t ms = net_now() + BRIDGE_LOAD_MS;
-    const struct timespec until = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    const struct timespec until = net_timespec(net_now() + BRIDGE_LOAD_MS);
     int error = 0;
     bridge_lock();
     while ((link->state == LINK_OPENING || link->state == LINK_LOST) && error == 0 &&
@@ -260,12 +259,10 @@ static bool fill_room(struct bridge_reader *reader, struct room_link *link,
 
 static void log_refused_rules(const struct engine_answer *answer)
 {
-    static int64_t logged_at;
-    int64_t now = net_now();
-    if (logged_at == 0 || now - logged_at > 60 * 1000)
+    static atomic_int_fast64_t next;
+    if (log_is_due(&next))
         log_event(LOG_LEVEL_ERROR, "engine", "why=\"settings must be the same on all servers: %s\"",
                   answer->why);
-    logged_at = now;
 }
 
 static void set_open(struct room_link *link)

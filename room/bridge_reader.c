@@ -15,21 +15,16 @@
 #include "room/bridge_parts.h"
 
 enum {
-    RETRY_MS = 200,         /* between two attempts to open a room that is refused */
-    BAD_LOG_MS = 60 * 1000, /* between two log lines about entries that are skipped */
+    RETRY_MS = 200, /* between two attempts to open a room that is refused */
 };
 
 struct bridge_reader *bridge_reader_new(void)
 {
     struct bridge_reader *reader = calloc(1, sizeof(*reader));
-    pthread_condattr_t clock;
     if (!reader)
         return NULL;
     redis_line_init(&reader->line, &bridge.target);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&reader->wanted, &clock);
-    pthread_condattr_destroy(&clock);
+    net_cond_init(&reader->wanted);
     if (bridge.running && !bridge_reader_start(reader)) {
         bridge_reader_free(reader);
         return NULL;
@@ -140,8 +135,7 @@ static size_t tend_links(struct bridge_reader *reader, struct reader_view *view)
 static void log_bad_entry(const char *why)
 {
     static atomic_int_fast64_t next;
-    int_fast64_t now = net_now(), due = atomic_load(&next);
-    if (now >= due && atomic_compare_exchange_strong(&next, &due, now + BAD_LOG_MS))
+    if (log_is_due(&next))
         log_event(LOG_LEVEL_ERROR, "engine", "why=\"an entry is skipped: %s\"", why);
 }
 

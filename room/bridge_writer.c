@@ -124,7 +124,7 @@ static bool await_calls(void)
     int64_t next = next_work(net_now());
     bool asks = must_unblock();
     while (!bridge.ending && next > net_now()) {
-        const struct timespec until = {.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
+        const struct timespec until = net_timespec(next);
         pthread_cond_timedwait(&bridge.wanted, &bridge.lock, &until);
         if (!asks && must_unblock())
             break;

@@ -121,11 +121,6 @@ static void take_rooms(struct room *rooms)
     }
 }
 
-static struct timespec at_time(int64_t ms)
-{
-    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-}
-
 /* Whether there is something to store, and the last failure was long enough ago or `last`. */
 static bool may_store(bool last)
 {
@@ -140,7 +135,7 @@ static bool await_work(bool *now)
     while (!queue && !may_store(last_try) && !ending) {
         settled = true;
         pthread_cond_broadcast(&moved);
-        const struct timespec until = at_time(retry_at);
+        const struct timespec until = net_timespec(retry_at);
         if (owed)
             pthread_cond_timedwait(&wanted, &lock, &until);
         else
@@ -168,25 +163,14 @@ static void note_move(void)
 
 struct frame *keeper_state_frame(bool fails)
 {
-    size_t len = 0;
-    struct json_writer w = json_message_begin("State");
-    json_write_string(&w, "History", fails ? "failing" : "stored");
-    char *json = json_message_end(&w, &len);
-    struct frame *frame = json ? frame_new(WS_TEXT, json, len) : NULL;
-    free(json);
-    return frame;
+    return room_state_frame("History", fails ? "failing" : "stored");
 }
 
 /* Wakes the members whose threads wait for the keeper. */
 static void wake_waiting(struct room *room)
 {
-    if (!atomic_exchange(&room->storage.has_waiting, false))
-        return;
-    pthread_mutex_lock(&room->members_lock);
-    for (size_t i = 0; i < room->count; i++)
-        if (atomic_exchange(&room->members[i]->waits, false))
-            outbox_wake(room->members[i]->out);
-    pthread_mutex_unlock(&room->members_lock);
+    if (atomic_exchange(&room->storage.has_waiting, false))
+        room_wake_waiting(room);
 }
 
 static void serve_room(struct room *room)
@@ -199,14 +183,7 @@ static void serve_room(struct room *room)
 /* Tells the members of a room whether it is stored. Those of the original protocol are not told. */
 static void tell_state(struct room *room, bool fails)
 {
-    struct frame *frame = keeper_state_frame(fails);
-    pthread_mutex_lock(&room->members_lock);
-    for (size_t i = 0; frame && i < room->count; i++)
-        if (!room->members[i]->ascii)
-            outbox_post(room->members[i]->out, OUTBOX_MESSAGE, frame);
-    atomic_store(&room->has_queued, true);
-    pthread_mutex_unlock(&room->members_lock);
-    frame_drop(frame);
+    room_tell_members(room, keeper_state_frame(fails));
     serve_room(room);
 }
 
@@ -478,7 +455,7 @@ uint64_t keeper_moves(void)
 
 bool keeper_await(uint64_t seen, int64_t until)
 {
-    const struct timespec end = at_time(until);
+    const struct timespec end = net_timespec(until);
     int error = 0;
     pthread_mutex_lock(&lock);
     while (moves == seen && error == 0)
@@ -512,7 +489,6 @@ bool keeper_must_wait(struct member *member, bool broadcast)
 int keeper_open(const struct config *config, char *error)
 {
     char why[STORE_WHY_MAX];
-    pthread_condattr_t clock;
     if (!config->history_file[0])
         return 0;
     size_t body_max = (size_t)config->room_buffer_bytes / ESCAPED_PART + JSON_STAMP_MAX;
@@ -533,11 +509,8 @@ int keeper_open(const struct config *config, char *error)
         free(buffer);
         return -1;
     }
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&wanted, &clock);
-    pthread_cond_init(&moved, &clock);
-    pthread_condattr_destroy(&clock);
+    net_cond_init(&wanted);
+    net_cond_init(&moved);
     return 0;
 }
 
@@ -557,7 +530,7 @@ void keeper_set_config(const struct config *config)
 
 void keeper_finish(int64_t until)
 {
-    const struct timespec end = at_time(until);
+    const struct timespec end = net_timespec(until);
     int error = 0;
     if (!running)
         return;
@@ -575,7 +548,7 @@ void keeper_finish(int64_t until)
 
 bool keeper_close(void)
 {
-    const struct timespec end = at_time(net_now() + CLOSE_MS);
+    const struct timespec end = net_timespec(net_now() + CLOSE_MS);
     int error = 0;
     if (!store)
         return true;

@@ -184,6 +184,37 @@ const char *room_broadcast(struct member *member, const struct json_object *mess
     return NULL;
 }
 
+struct frame *room_state_frame(const char *field, const char *value)
+{
+    size_t len = 0;
+    struct json_writer w = json_message_begin("State");
+    json_write_string(&w, field, value);
+    char *json = json_message_end(&w, &len);
+    struct frame *frame = json ? frame_new(WS_TEXT, json, len) : NULL;
+    free(json);
+    return frame;
+}
+
+void room_tell_members(struct room *room, struct frame *frame)
+{
+    pthread_mutex_lock(&room->members_lock);
+    for (size_t i = 0; frame && i < room->count; i++)
+        if (!room->members[i]->ascii)
+            outbox_post(room->members[i]->out, OUTBOX_MESSAGE, frame);
+    atomic_store(&room->has_queued, true);
+    pthread_mutex_unlock(&room->members_lock);
+    frame_drop(frame);
+}
+
+void room_wake_waiting(struct room *room)
+{
+    pthread_mutex_lock(&room->members_lock);
+    for (size_t i = 0; i < room->count; i++)
+        if (atomic_exchange(&room->members[i]->waits, false))
+            outbox_wake(room->members[i]->out);
+    pthread_mutex_unlock(&room->members_lock);
+}
+
 /* The whole frame, written in its place: one allocation and one copy for each message. */
 static struct frame *private_frame(const struct member *member, const struct json_object *message)
 {

@@ -105,6 +105,16 @@ bool room_needs_ascii(const struct room *room);
 /* Moves every member as far as the ring is ready. The member list is locked. */
 void room_fan_out_locked(struct room *room);
 
+/* Makes a State of one field. Returns a frame that the caller drops, or NULL when memory is out. */
+struct frame *room_state_frame(const char *field, const char *value);
+
+/* Queues a frame for all members, except those of the short way, and drops it; NULL: nothing. A
+ * fan-out must follow. Takes lock 2. */
+void room_tell_members(struct room *room, struct frame *frame);
+
+/* Wakes the members whose threads wait (member->waits). Takes lock 2. */
+void room_wake_waiting(struct room *room);
+
 /* Must be called after unlocking the member list by a thread that has no read loop to return to:
  * other threads may have left their bytes to this one. Runs rounds until none is needed. */
 void room_fan_out_until_idle(struct room *room);

@@ -33,7 +33,6 @@
 enum {
     LOGIN_TRIES = 3,                     /* failed attempts; then 1008 */
     NONCE_MAX = 2 * E2E_NONCE_BYTES + 1, /* as hexadecimal text, with its NUL */
-    TELL_OF_GUESSING_MS = 60 * 1000,     /* between two log lines about guessing */
     PASSWORD_MAX = CONFIG_ERROR_MAX,     /* bytes of a password in a Join; a longer one is wrong */
 };
 
@@ -139,9 +138,8 @@ static int64_t ask_guard(const struct session *client, const unsigned char *know
 /* Warns the owner, at most once a minute, that passwords are delayed because of many guesses. */
 static void tell_of_guessing(void)
 {
-    static atomic_int_fast64_t due;
-    int_fast64_t now = net_now(), seen = atomic_load(&due);
-    if (now < seen || !atomic_compare_exchange_strong(&due, &seen, now + TELL_OF_GUESSING_MS))
+    static atomic_int_fast64_t next;
+    if (!log_is_due(&next))
         return;
     log_event(LOG_LEVEL_WARN, "guessing",
               "why=\"more than %d wrong passwords a second: who is new waits %d s\"", THROTTLE_RATE,

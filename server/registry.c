@@ -40,14 +40,10 @@ static bool cutting;                       /* [r] refusals are cut off, too */
 
 void registry_init(const struct config *config)
 {
-    pthread_condattr_t monotonic;
     settings = config;
     if (!random_bytes(&chance, sizeof(chance)) || chance == 0)
         chance = 1;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&given, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    net_cond_init(&given);
 }
 
 void registry_set_config(const struct config *config)
@@ -427,7 +423,7 @@ bool registry_stopping(void)
 /* Waits until *count and *more are 0, or until `until`. The lock is held. */
 static void wait_locked(const int *count, const int *more, int64_t until)
 {
-    struct timespec end = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    const struct timespec end = net_timespec(until);
     int timed_out = 0;
     while (*count + *more > 0 && !timed_out)
         timed_out = pthread_cond_timedwait(&given, &lock, &end);

@@ -18,8 +18,6 @@
 #include "lib/http/http_response.h"
 #include "lib/http/http_room.h"
 
-enum { TELL_OF_PROXY_MS = 60 * 1000 }; /* between two log lines */
-
 /* Returns the HTTP status of a refusal and *why; 0: the request is accepted. */
 static int judge_request(struct session *client, const struct http_request *request,
                          const char **why)
@@ -83,10 +81,9 @@ static enum upgrade_result send_page(struct session *client, const struct http_r
  * of them share the proxy's guesses. */
 static void tell_of_proxy(const struct session *client)
 {
-    static atomic_int_fast64_t due;
-    int_fast64_t now = net_now(), seen = atomic_load(&due);
+    static atomic_int_fast64_t next;
     char address[NET_ADDRESS_MAX];
-    if (now < seen || !atomic_compare_exchange_strong(&due, &seen, now + TELL_OF_PROXY_MS))
+    if (!log_is_due(&next))
         return;
     net_address(&client->entry.peer, address);
     log_event(

@@ -20,7 +20,6 @@ static uint64_t shared_seq; /* of calls of the other server */
 
 static inline int shared_begin(void **state)
 {
-    pthread_condattr_t clock;
     shared_seq = 0;
     memset(&bridge.queue, 0, sizeof(bridge.queue));
     bridge.terms = (struct engine_terms){.prefix = "test",
@@ -30,11 +29,8 @@ static inline int shared_begin(void **state)
                                          .body_max = ROOM_TEST_BUFFER / 8,
                                          .rules = ""};
     bridge.queue_max = 64 * 1024;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&bridge.wanted, &clock);
-    pthread_cond_init(&bridge.changed, &clock);
-    pthread_condattr_destroy(&clock);
+    net_cond_init(&bridge.wanted);
+    net_cond_init(&bridge.changed);
     bridge.on = true;
     return rooms_begin(state);
 }

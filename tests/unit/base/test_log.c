@@ -265,6 +265,20 @@ static void test_a_reader_that_does_not_read_holds_nobody_up(void **state)
     log_set_level(LOG_LEVEL_INFO);
 }
 
+static void test_a_line_about_a_thing_that_lasts_is_due_once_a_minute(void **state)
+{
+    static atomic_int_fast64_t first, second;
+    (void)state;
+    assert_true(log_is_due(&first));
+    assert_false(log_is_due(&first));
+    assert_true(log_is_due(&second));
+    atomic_fetch_sub(&first, LOG_AGAIN_SECONDS - 2);
+    assert_false(log_is_due(&first));
+    atomic_fetch_sub(&first, 2);
+    assert_true(log_is_due(&first));
+    assert_false(log_is_due(&first));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +294,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_control_characters_cannot_forge_a_line, begin, end),
         cmocka_unit_test_setup_teardown(test_a_long_line_is_cut, begin, end),
         cmocka_unit_test_setup_teardown(test_errno_is_kept, begin, end),
+        cmocka_unit_test(test_a_line_about_a_thing_that_lasts_is_due_once_a_minute),
         cmocka_unit_test_setup_teardown(test_a_reader_that_does_not_read_holds_nobody_up, begin,
                                         end),
         /* the last: it fills the table of events */
