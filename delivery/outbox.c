@@ -125,10 +125,8 @@ static bool queue_history(struct outbox *out)
         size = ring_frame_size(out->ring, at);
         frame->len += copy_marked(out, at, size, frame->bytes + frame->len);
     }
-    *item = (struct outbox_item){.next = out->first, .frame = frame, .kind = OUTBOX_COPY};
-    out->first = item;
-    if (!out->last)
-        out->last = item;
+    *item = (struct outbox_item){.frame = frame, .kind = OUTBOX_COPY};
+    outbox_queue_add_first(out, item);
     out->position = out->frame_end = until;
     return true;
 }
@@ -144,6 +142,8 @@ static size_t next_bytes(struct outbox *out, uint64_t end, const unsigned char *
 {
     if (!item_is_due(out) && out->ring && out->position < out->history_end && !queue_history(out))
         mark_broken(out);
+    if (item_is_due(out))
+        outbox_queue_merge(out, out->position);
     const struct outbox_item *item = out->first;
     if (item_is_due(out)) {
         *bytes = item->frame->bytes + item->sent;
@@ -395,7 +395,6 @@ bool outbox_open(struct outbox *out, struct frame *head)
 {
     pthread_mutex_lock(&out->stream->lock);
     out->open = post_locked(out, OUTBOX_RESPONSE, head);
-    flush_locked(out);
     bool opened = out->open;
     pthread_mutex_unlock(&out->stream->lock);
     return opened;

@@ -121,8 +121,9 @@ void outbox_flush(struct outbox *out);
  * more than half the ring behind. Returns its position, or UINT64_MAX if it has left the ring. */
 uint64_t outbox_send_from_ring(struct outbox *out);
 
-/* Sends the head that completes the handshakes. After it, other threads may send frames. Returns
- * false, and sends nothing, when the outbox was closed before. */
+/* Queues the head that completes the handshakes, to be sent with the first message or by
+ * outbox_flush. After it, other threads may send frames. Returns false, and queues nothing, when
+ * the outbox was closed before. */
 bool outbox_open(struct outbox *out, struct frame *head);
 
 /* Begins an orderly close: everything queued or broadcast before is sent first, then a Close frame.

@@ -7,6 +7,9 @@
 #include "delivery/outbox_queue.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum { MERGE_MAX = 4096 }; /* bytes of the frames that one write carries */
 
 static size_t weight(const struct outbox_item *item)
 {
@@ -24,6 +27,14 @@ void outbox_queue_add(struct outbox *out, struct outbox_item *item)
     out->queued += weight(item);
     out->page |= item->kind == OUTBOX_PAGE;
     out->changes += item->kind == OUTBOX_CHANGE;
+}
+
+void outbox_queue_add_first(struct outbox *out, struct outbox_item *item)
+{
+    item->next = out->first;
+    out->first = item;
+    if (!out->last)
+        out->last = item;
 }
 
 /* Queues a ping or pong in front of what waits for a later position. */
@@ -102,6 +113,37 @@ struct outbox_item *outbox_queue_clear(struct outbox *out)
         return last;
     outbox_queue_free_item(last);
     return NULL;
+}
+
+/* Pages, pings and Close frames are watched by their kind until they are sent. */
+static bool may_merge(const struct outbox_item *item)
+{
+    return item->kind == OUTBOX_MESSAGE || item->kind == OUTBOX_RESPONSE ||
+           item->kind == OUTBOX_PRESENCE || item->kind == OUTBOX_CHANGE;
+}
+
+void outbox_queue_merge(struct outbox *out, uint64_t at)
+{
+    size_t len = 0, count = 0;
+    const struct outbox_item *item = out->first;
+    for (; item && item->at <= at && may_merge(item) && len + item->frame->len <= MERGE_MAX;
+         item = item->next, count++)
+        len += item->frame->len;
+    if (count < 2 || out->first->sent || out->offered)
+        return;
+    struct frame *frame = frame_alloc(len);
+    if (!frame)
+        return;
+    struct outbox_item *merged = NULL;
+    for (frame->len = 0; count > 0; count--) {
+        outbox_queue_free_item(merged);
+        merged = unlink_first(out);
+        memcpy(frame->bytes + frame->len, merged->frame->bytes, merged->frame->len);
+        frame->len += merged->frame->len;
+    }
+    frame_drop(merged->frame);
+    *merged = (struct outbox_item){.frame = frame, .kind = OUTBOX_COPY};
+    outbox_queue_add_first(out, merged);
 }
 
 uint64_t outbox_queue_position(const struct outbox *out, enum outbox_kind kind)

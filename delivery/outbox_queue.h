@@ -23,6 +23,9 @@ struct outbox_item {
 /* Appends an item; takes it. */
 void outbox_queue_add(struct outbox *out, struct outbox_item *item);
 
+/* Puts an OUTBOX_COPY in front of the queue; takes it. */
+void outbox_queue_add_first(struct outbox *out, struct outbox_item *item);
+
 /* Queues a frame (borrowed: the item takes a reference) to be sent at the ring position `at`. A
  * ping or pong goes in front of what waits for a later position. Returns false when memory is out.
  */
@@ -52,6 +55,11 @@ uint64_t outbox_queue_position(const struct outbox *out, enum outbox_kind kind);
  * keeps its position: if it moved as well, a client that is always a little behind would never get
  * a list. */
 bool outbox_queue_replace(struct outbox *out, enum outbox_kind kind, struct frame *frame);
+
+/* Makes one frame of the small ones at the head that are due at the ring position `at`, if none of
+ * them was begun: then one write, and one TLS record, carries them all. When memory is out they
+ * stay as they are. */
+void outbox_queue_merge(struct outbox *out, uint64_t at);
 
 /* Drops the changes of the user list that wait, because a newer list was queued. */
 void outbox_queue_drop_changes(struct outbox *out);

@@ -31,7 +31,7 @@
 enum {
     QUIET_PER_MS = 20,   /* above PRESENCE_SMALL_ROOM changes wait until nothing has changed for
                             count/20 ms, 500 for 10,000 members */
-    LATEST_PER_MS = 5,   /* and at most count/5 ms since the last time, 2 s for 10,000 */
+    LATEST_PER_MS = 1,   /* and at most count ms since the last time, 10 s for 10,000 */
     OVERHEAD_BYTES = 80, /* of a frame, a TLS record and a segment: they are paid for, too */
     BYTES_PER_MS = 1,    /* budget for changes to one member */
     BURST_MS = 4000,     /* of that budget may be used at once */

@@ -96,8 +96,9 @@ int connection_secure(struct connection *conn, const struct sockaddr_storage *so
  * the reason if that was possible. */
 int connection_request(struct connection *conn, const char *protocol, struct http_request *request);
 
-/* Completes the WebSocket handshake; `protocol` is the subprotocol chosen, or NULL. If the server
- * stops meanwhile, or memory is out, conn->upgraded stays false, and no frame may be sent. */
+/* Completes the WebSocket handshake; `protocol` is the subprotocol chosen, or NULL. The response is
+ * sent together with the first message, or by outbox_flush. If the server stops meanwhile, or
+ * memory is out, conn->upgraded stays false, and no frame may be sent. */
 void connection_upgrade(struct connection *conn, const struct http_request *request,
                         const char *protocol);
 

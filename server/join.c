@@ -451,6 +451,8 @@ static int await_join_turn(struct session *client)
     const struct sockaddr_storage *source = &client->entry.peer;
     bool limited = registry_limits(source, session_config(client));
     int64_t wait = limited ? source_join(source) : 0;
+    if (wait > 0 || !client->v2) /* else Hello follows, in the same packet */
+        outbox_flush(&client->conn.out);
     if (wait < 0)
         return session_end_with(client, WS_CODE_TRY_LATER, "too many joins from your address");
     return sit_out(client, net_now() + wait) ? 0 : -1;

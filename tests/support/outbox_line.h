@@ -114,6 +114,7 @@ static inline int open_for_frames(void **state)
     char read[sizeof(text)] = "";
     struct frame *head = frame_new(-1, text, strlen(text));
     assert_true(outbox_open(&line->out, head));
+    outbox_flush(&line->out);
     frame_drop(head);
     assert_int_equal(stream_read(&line->peer, read, strlen(text)), strlen(text));
     assert_string_equal(read, text);

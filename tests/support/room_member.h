@@ -86,6 +86,7 @@ static inline struct room_member *room_member_new(void)
     char read[8];
     struct frame *head = frame_new(-1, "HTTP", 4); /* what stands for the answer to a request */
     assert_true(outbox_open(&person->out, head));
+    outbox_flush(&person->out);
     frame_drop(head);
     assert_int_equal(recv(person->peer, read, sizeof(read), MSG_DONTWAIT), 4);
     return person;

@@ -60,6 +60,7 @@ static void echo_main(void *argument)
         connection_secure(&conn, NULL) == 0 && connection_request(&conn, "echo", &request) == 0) {
         if (request.upgrade) {
             connection_upgrade(&conn, &request, NULL);
+            outbox_flush(&conn.out);
             echo(&conn);
         } else {
             char page[HTTP_RESPONSE_MAX];

@@ -113,6 +113,36 @@ static void test_delivery_is_sent_at_once(void **state)
     assert_string_equal(line->heard, "1 2 ");
 }
 
+/* One TLS record carries them, and one read takes no more than a record. */
+static void test_small_frames_that_are_due_together_are_one_write(void **state)
+{
+    struct line *line = *state;
+    unsigned char bytes[4096];
+    enter_new_ring(line, RING);
+    post(line, OUTBOX_MESSAGE, 100);
+    post(line, OUTBOX_PRESENCE, 200);
+    post(line, OUTBOX_CHANGE, 300); /* their heads have 2, 4 and 4 bytes */
+    broadcast(line, 100);
+    post(line, OUTBOX_MESSAGE, 100); /* is due later */
+    outbox_flush(&line->out);
+    assert_int_equal(stream_read(&line->peer, bytes, sizeof(bytes)), line->tls ? 610 : 814);
+}
+
+static void test_large_frames_and_pages_are_written_by_themselves(void **state)
+{
+    struct line *line = *state;
+    enter_new_ring(line, RING);
+    post(line, OUTBOX_MESSAGE, 100);
+    post(line, OUTBOX_MESSAGE, 5000);
+    post(line, OUTBOX_MESSAGE, 100);
+    post(line, OUTBOX_PAGE, 100);
+    post(line, OUTBOX_PING, 100);
+    post(line, OUTBOX_MESSAGE, 100);
+    post(line, OUTBOX_MESSAGE, 100);
+    check_heard(line, "1 2 3 4 5 6 7 ");
+    assert_false(outbox_state(&line->out).page);
+}
+
 /* ---- Of some only the newest counts ---- */
 
 static void check_newest_counts(struct line *line, enum outbox_kind kind)
@@ -369,6 +399,8 @@ int main(void)
         BOTH(test_order_holds_while_the_socket_is_full),
         BOTH(test_queued_frame_refused_then_broadcasts),
         BOTH(test_delivery_is_sent_at_once),
+        BOTH(test_small_frames_that_are_due_together_are_one_write),
+        BOTH(test_large_frames_and_pages_are_written_by_themselves),
         BOTH(test_presence_is_replaced_while_it_waits),
         BOTH(test_presence_is_not_put_off_without_end),
         BOTH(test_a_later_list_does_not_come_right_after_history),

@@ -273,6 +273,7 @@ static void test_leaving_before_the_head_has_left(void **state)
     struct frame *head = frame_new(-1, "HTTP", 4);
     char read[5] = "";
     assert_true(outbox_open(&line->out, head));
+    outbox_flush(&line->out);
     frame_drop(head);
     enter_new_ring(line, RING);
     broadcast(line, 100);

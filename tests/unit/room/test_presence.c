@@ -14,7 +14,7 @@
 enum {
     SMALL = 50,        /* members up to which a change may follow another at once */
     QUIET_PER_MS = 20, /* above it: when nothing has changed for count / 20 ms */
-    LATEST_PER_MS = 5, /* and at most count / 5 ms since the last time */
+    LATEST_PER_MS = 1, /* and at most count ms since the last time */
     OVERHEAD = 80,
     CHANGE_MS_MAX = 500,
     LISTS_MS_MAX = 5000,
