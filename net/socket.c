@@ -258,7 +258,7 @@ int net_accept(int fd, struct sockaddr_storage *peer)
 {
     socklen_t len = sizeof(*peer);
     memset(peer, 0, sizeof(*peer));
-    int client = accept4(fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int client = accept4(fd, (struct sockaddr *)peer, &len, SOCK_CLOEXEC);
     if (client < 0)
         return client;
     set_option(client, IPPROTO_TCP, TCP_NODELAY, 1); /* before TLS: its handshake gains too */

@@ -70,8 +70,8 @@ int net_listen(const char *host, int port, int *fds, char *error);
 /* The local port of a socket. */
 int net_port(int fd);
 
-/* Accepts one connection: non-blocking, TCP_NODELAY, limited to NET_UNSENT_MAX. Returns it, or -1
- * and errno (EAGAIN: none). */
+/* Accepts one connection: blocking (for stream_await_input), TCP_NODELAY, limited to
+ * NET_UNSENT_MAX. Returns it, or -1 and errno (EAGAIN: none). */
 int net_accept(int fd, struct sockaddr_storage *peer);
 
 /* Connects to host:port within `timeout_ms` (name look-up aside). Returns a socket as net_accept

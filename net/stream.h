@@ -22,6 +22,7 @@
 enum {
     NET_NAME_MAX = 256,           /* a host's name, with its NUL; a longer one is refused */
     STREAM_AHEAD_MAX = 20 * 1024, /* a TLS record and what is read along with it */
+    STREAM_PATIENCE_MS = 20,      /* how long stream_await_input waits */
 };
 
 struct tls_context; /* certificate, key and rules; shared by all streams, immutable */
@@ -38,8 +39,12 @@ struct stream {
     bool alerted;         /* TLS failed, and the peer is told why by an alert (RFC 8446 §6.2) */
     bool plain_http;      /* the peer spoke HTTP instead of TLS: the stream is plain from here on */
     const char *why;      /* what failed in TLS (a constant string), or NULL */
-    bool may_read;        /* one more recv(2) in this stream_read (TLS) */
-    int64_t overhead;     /* TLS: bytes that stream_read received and did not hand out: TLS's
+    int reads_left;       /* TLS: how often OpenSSL may still call recv(2) */
+    const unsigned char *fed; /* TLS: input that is read before the socket's; see stream_feed */
+    size_t fed_len;
+    unsigned char *kept; /* TLS: owns `fed` since stream_keep_fed; else NULL */
+    bool awaited;        /* the socket's receive timeout is STREAM_PATIENCE_MS */
+    int64_t overhead;    /* TLS: bytes that stream_read received and did not hand out: TLS's
                            * own, and up to STREAM_AHEAD_MAX of read-ahead */
 };
 
@@ -79,8 +84,8 @@ void tls_thread_cleanup(void);
 
 /* ---- Streams ---- */
 
-/* Makes a stream of a connected socket. Takes `fd`, also when it fails. `tls` NULL: plain. Returns
- * 0, or -1 when memory is out. */
+/* Makes a stream of a connected socket, blocking or not. Takes `fd`, also when it fails. `tls`
+ * NULL: plain. Returns 0, or -1 when memory is out. */
 int stream_open(struct stream *stream, int fd, struct tls_context *tls);
 
 /* Sets the expected peer of a TLS stream before its handshake: a name (sent to the peer, RFC 6066
@@ -105,6 +110,20 @@ int stream_handshake(struct stream *stream);
 
 /* As read(2): > 0 bytes, 0 at the end, -1 and errno; EAGAIN: wait for read_wants. */
 ssize_t stream_read(struct stream *stream, void *buf, size_t len);
+
+/* Waits for input for at most STREAM_PATIENCE_MS, and reads it, raw in TLS, where it must be given
+ * to stream_feed. Needs a blocking socket; no other function here ever waits. Only the thread that
+ * reads the stream may call it, and without the lock, so that others can send meanwhile. As
+ * recv(2); EAGAIN: none came. */
+ssize_t stream_await_input(struct stream *stream, void *bytes, size_t len);
+
+/* Gives a TLS stream what stream_await_input read, for the calls of stream_read that follow. The
+ * bytes are borrowed until stream_keep_fed. */
+void stream_feed(struct stream *stream, const unsigned char *bytes, size_t len);
+
+/* Copies what is left of the bytes that were fed, so that the caller may reuse them. Nearly always
+ * nothing is left. The stream is broken when memory is out. */
+void stream_keep_fed(struct stream *stream);
 
 /* As write(2), perhaps fewer than `len` (> 0). -1 and errno EAGAIN: wait for write_wants, and then
  * offer the same bytes again, at least as many, before anything else. */

@@ -153,6 +153,18 @@ int connection_set_end_reason(struct connection *conn, const char *why)
     return -1;
 }
 
+/* Takes the result of a read. Returns as read_once. */
+static ssize_t take_read(struct connection *conn, ssize_t n, bool alerted)
+{
+    if (n > 0)
+        ws_commit(&conn->reader, (size_t)n);
+    if (n > 0 || (n < 0 && errno == EAGAIN))
+        return n > 0 ? n : 0;
+    conn->ended = true;
+    conn->cut = n < 0 && !alerted;
+    return connection_set_end_reason(conn, n == 0 ? "connection ended" : "connection lost");
+}
+
 /* One read. Returns the bytes read, 0 when none are there now, or -1 when no more will come. */
 static ssize_t read_once(struct connection *conn)
 {
@@ -165,31 +177,63 @@ static ssize_t read_once(struct connection *conn)
     }
     pthread_mutex_lock(&conn->stream.lock);
     ssize_t n = stream_read(&conn->stream, space, len);
-    bool nothing_yet = n < 0 && errno == EAGAIN, alerted = conn->stream.alerted;
+    bool alerted = conn->stream.alerted;
     conn->more = n > 0 && !conn->stream.drained;
     pthread_mutex_unlock(&conn->stream.lock);
-    if (n > 0)
-        ws_commit(&conn->reader, (size_t)n);
-    if (n > 0 || nothing_yet)
-        return n > 0 ? n : 0;
-    conn->ended = true;
-    conn->cut = n < 0 && !alerted;
-    return connection_set_end_reason(conn, n == 0 ? "connection ended" : "connection lost");
+    return take_read(conn, n, alerted);
+}
+
+/* Waits for plain input. Returns as read_once. */
+static ssize_t await_plain(struct connection *conn)
+{
+    unsigned char *space;
+    size_t len = ws_reserve(&conn->reader, &space);
+    if (len == 0)
+        return read_once(conn); /* ends the connection */
+    ssize_t n = stream_await_input(&conn->stream, space, len);
+    conn->more = n == (ssize_t)len;
+    return take_read(conn, n, false);
+}
+
+/* The same over TLS. OpenSSL is entered only when input has come, so that others can send while
+ * this waits. */
+static ssize_t await_tls(struct connection *conn)
+{
+    unsigned char raw[READ_BURST];
+    ssize_t n = stream_await_input(&conn->stream, raw, sizeof(raw)), total = 0;
+    if (n < 0)
+        return take_read(conn, n, false);
+    if (n == 0)
+        return read_once(conn); /* OpenSSL takes notice of the end */
+    stream_feed(&conn->stream, raw, (size_t)n);
+    do {
+        n = read_once(conn);
+        total += n > 0 ? n : 0;
+    } while (n > 0 && conn->more);
+    pthread_mutex_lock(&conn->stream.lock);
+    stream_keep_fed(&conn->stream);
+    pthread_mutex_unlock(&conn->stream.lock);
+    return total > 0 ? total : n;
 }
 
 /* Reads a burst, which may be in several TLS records, at once. A burst is limited to READ_BURST
  * bytes, so that messages are answered in time. */
 int connection_read(struct connection *conn)
 {
-    ssize_t n, total = 0;
-    do {
+    bool awaits = conn->awaits;
+    ssize_t n = !awaits ? read_once(conn) : conn->stream.ssl ? await_tls(conn) : await_plain(conn);
+    ssize_t total = n > 0 ? n : 0;
+    conn->awaits = false;
+    while (n > 0 && conn->more && total < READ_BURST) {
         n = read_once(conn);
         total += n > 0 ? n : 0;
-    } while (n > 0 && conn->more && total < READ_BURST);
+    }
+    int64_t now = net_now();
+    conn->brisk = total > 0 && now - conn->heard < STREAM_PATIENCE_MS;
     if (total > 0) {
         metrics_add(METRIC_BYTES_IN, total);
         conn->received += (uint64_t)total;
-        conn->heard = net_now();
+        conn->heard = now;
         conn->pinged = conn->idle_memory_released = false;
     }
     charge_overhead(conn);
@@ -437,6 +481,10 @@ int connection_poll(struct connection *conn, int64_t until)
     if (listening)
         events |= conn->stream.read_wants;
     int64_t end = more ? 0 : earlier(until, look);
+    if (conn->brisk && events == POLLIN && end - STREAM_PATIENCE_MS > now) {
+        conn->awaits = true; /* one call instead of two */
+        return 1;
+    }
     short ready = net_wait_from(now, events ? conn->stream.fd : -1, events, end);
     if (state.events && ready)
         outbox_flush(&conn->out);

@@ -69,6 +69,8 @@ struct connection {
     bool upgraded;             /* it is a WebSocket now */
     bool unread_limited;       /* net_limit_unread was called */
     bool more;                 /* the stream may have more input without polling */
+    bool brisk;                /* the last input came soon after the one before it */
+    bool awaits;               /* the next connection_read waits for input */
     bool ended;      /* no more input: end of stream, Close frame, protocol error, no memory */
     bool cut;        /* the peer is gone: skip the orderly close */
     bool farewell;   /* it sent a Close frame before we did */
@@ -140,7 +142,8 @@ void connection_hold(struct connection *conn, bool held);
  * was closed by our side and everything is sent. */
 int connection_poll(struct connection *conn, int64_t until);
 
-/* Reads without waiting. Returns 0, or -1 at the end of input when nothing was read. */
+/* Reads. Waits for at most STREAM_PATIENCE_MS, and only when connection_poll has decided so.
+ * Returns 0, or -1 at the end of input when nothing was read. */
 int connection_read(struct connection *conn);
 
 /* Charges `bytes` more for the last message: what it costs beyond its own length. */

@@ -94,7 +94,7 @@ static inline int open_line(void **state, bool tls)
     int fds[2];
     struct line *line = calloc(1, sizeof(*line));
     assert_non_null(line);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     line->tls = tls;
     outbox_init(&line->out, &line->stream, QUEUE);
     assert_int_equal(stream_open(&line->stream, fds[0], tls ? server_tls : NULL), 0);

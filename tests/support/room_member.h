@@ -78,7 +78,7 @@ static inline struct room_member *room_member_new(void)
     assert_non_null(person);
     person->heard = calloc(1, ROOM_TEST_HEARD);
     assert_non_null(person->heard);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     assert_int_equal(stream_open(&person->stream, ends[0], NULL), 0);
     outbox_init(&person->out, &person->stream, ROOM_TEST_QUEUE);
     person->peer = ends[1];

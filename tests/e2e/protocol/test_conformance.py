@@ -148,7 +148,7 @@ class Client:
         )
         deadline = time.monotonic() + PATIENCE
         while b"\r\n\r\n" not in self.inbox:
-            self.fill(deadline)
+            assert self.fill(deadline), "the stream ended in the handshake"
         head, self.inbox = self.inbox.split(b"\r\n\r\n", 1)
         status, *lines = head.decode("ascii").split("\r\n")
         fields = {name.lower(): value.strip() for name, value in (f.split(":", 1) for f in lines)}
