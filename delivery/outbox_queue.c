@@ -122,6 +122,12 @@ static bool may_merge(const struct outbox_item *item)
            item->kind == OUTBOX_PRESENCE || item->kind == OUTBOX_CHANGE;
 }
 
+static void append_bytes(struct frame *frame, size_t at, const struct frame *part)
+{
+    memcpy(frame->bytes + at, part->bytes, part->len);
+    frame->len = at + part->len;
+}
+
 void outbox_queue_merge(struct outbox *out, uint64_t at)
 {
     size_t len = 0, count = 0;
@@ -134,12 +140,11 @@ void outbox_queue_merge(struct outbox *out, uint64_t at)
     struct frame *frame = frame_alloc(len);
     if (!frame)
         return;
-    struct outbox_item *merged = NULL;
-    for (frame->len = 0; count > 0; count--) {
-        outbox_queue_free_item(merged);
-        merged = unlink_first(out);
-        memcpy(frame->bytes + frame->len, merged->frame->bytes, merged->frame->len);
-        frame->len += merged->frame->len;
+    struct outbox_item *merged = unlink_first(out);
+    append_bytes(frame, 0, merged->frame);
+    while (--count > 0) {
+        append_bytes(frame, frame->len, out->first->frame);
+        outbox_queue_pop(out);
     }
     frame_drop(merged->frame);
     *merged = (struct outbox_item){.frame = frame, .kind = OUTBOX_COPY};
