@@ -89,6 +89,14 @@ ssize_t stream_read(struct stream *stream, void *buf, size_t len)
     return (ssize_t)len;
 }
 
+/* Nothing comes meanwhile: what there is was there before. */
+ssize_t stream_await_input(struct stream *stream, void *bytes, size_t len)
+{
+    ssize_t n = stream_read(stream, bytes, len);
+    now += n < 0 ? STREAM_PATIENCE_MS : 1;
+    return n;
+}
+
 /* A slow client's socket takes a few bytes, and every other time none. */
 ssize_t stream_write(struct stream *stream, const void *buf, size_t len)
 {
