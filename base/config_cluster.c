@@ -37,8 +37,11 @@ int config_complete_cluster(const struct config_reader *r)
 
 static bool has_scheme(const char *engine)
 {
-    return strncmp(engine, "unix:", 5) == 0 || strncmp(engine, "tcp:", 4) == 0 ||
-           strncmp(engine, "tls:", 4) == 0;
+    static const char *const schemes[] = {"unix:", "tcp:", "tls:", "sentinel:", "sentinel-tls:"};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+        if (strncmp(engine, schemes[i], strlen(schemes[i])) == 0)
+            return true;
+    return false;
 }
 
 /* A cluster keeps the past of its rooms in the engine, and no server has all of it in a file. */
@@ -48,8 +51,8 @@ int config_check_cluster(const struct config_reader *r)
     size_t secret = strlen(c->cluster_secret);
     if (c->cluster_engine[0] && !has_scheme(c->cluster_engine))
         return config_complain(c, "cluster_engine", r->error,
-                               "expected \"unix:PATH\", \"tcp:HOST:PORT\" or "
-                               "\"tls:HOST:PORT\", got \"%.64s\"",
+                               "expected \"unix:PATH\", \"tcp:HOST:PORT\", \"tls:HOST:PORT\" or "
+                               "\"sentinel:NAME@HOST:PORT,...\", got \"%.64s\"",
                                c->cluster_engine);
     if (c->cluster_user[0] && !c->cluster_password[0])
         return config_complain(c, "cluster_user", r->error,

@@ -78,7 +78,8 @@ static const struct {
     {"history_search", "false", "an index that makes searches in many messages fast"},
     {"cluster_engine", "\"\"",
      "a Redis or Valkey through which several servers share their rooms: \"unix:PATH\", "
-     "\"tcp:HOST:PORT\", \"tls:HOST:PORT\"; \"\": this server is alone"},
+     "\"tcp:HOST:PORT\", \"tls:HOST:PORT\", or \"sentinel:NAME@HOST:PORT,HOST:PORT\"; \"\": this "
+     "server is alone"},
     {"cluster_user", "\"\"", "as whom to log in there"},
     {"cluster_password", "\"\"", "and the password"},
     {"cluster_secret", "\"\"",

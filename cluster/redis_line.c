@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/ascii.h"
+#include "lib/authority.h"
 #include "net/random.h"
 
 enum {
@@ -309,24 +310,24 @@ static int connect_until(struct redis_line *line, const struct addrinfo *address
     return -1;
 }
 
-static int connect_any(struct redis_line *line, int64_t until)
+static int connect_any(struct redis_line *line, const struct redis_place *place, int64_t until)
 {
     int fd = -1;
-    if (line->target->transport == REDIS_UNIX)
+    if (!place)
         return connect_until(line, NULL, until);
-    for (const struct addrinfo *at = line->target->addresses; at && fd < 0; at = at->ai_next)
+    for (const struct addrinfo *at = place->addresses; at && fd < 0; at = at->ai_next)
         fd = connect_until(line, at, until);
     return fd;
 }
 
-/* The TLS handshake, and whether the peer is the engine. */
-static int secure_line(struct redis_line *line, int64_t until)
+/* The TLS handshake, and whether the peer is the one that was meant. */
+static int secure_line(struct redis_line *line, const struct redis_place *place, int64_t until)
 {
     struct fingerprints prints;
     int result;
     if (!line->target->tls)
         return 0;
-    if (stream_set_peer_name(&line->stream, line->target->host) < 0)
+    if (stream_set_peer_name(&line->stream, place->host) < 0)
         return fail_dial(line, "TLS: the host's name is not usable");
     while ((result = stream_handshake(&line->stream)) == 0)
         if (!wait_for(line, line->stream.fd, line->stream.read_wants, until))
@@ -400,18 +401,23 @@ static int check_login(struct redis_line *line, bool auth, int64_t until)
     return redis_line_is_up(line) ? 0 : -1;
 }
 
-static int dial_line(struct redis_line *line)
+/* Connects to a place (NULL: to the Unix socket), and secures the line. */
+static int open_line(struct redis_line *line, const struct redis_place *place, int64_t until)
 {
-    int64_t until = net_now() + REDIS_DIAL_MS;
-    int fd = connect_any(line, until);
+    int fd = connect_any(line, place, until);
     if (fd < 0)
         return fail_dial(line, "connecting failed: %s", strerror(errno));
     if (stream_open(&line->stream, fd, line->target->tls) < 0)
         return fail_dial(line, "out of memory");
     if (reply_parser_init(&line->parser, line->target->answer_max) < 0)
         return fail_dial(line, "out of memory");
+    return secure_line(line, place, until);
+}
+
+static int dial_engine(struct redis_line *line, const struct redis_place *place, int64_t until)
+{
     bool auth = line->target->password[0] != '\0';
-    if (secure_line(line, until) < 0)
+    if (open_line(line, place, until) < 0)
         return -1;
     if (queue_login(line, auth) < 0)
         return fail_dial(line, "out of memory");
@@ -420,6 +426,92 @@ static int dial_line(struct redis_line *line)
     line->up_since = net_now();
     line->why[0] = '\0';
     return 0;
+}
+
+/* ---- Sentinels ---- */
+
+/* Reads what a sentinel answered: the engine's address and port. No name is looked up here, because
+ * Sentinel says addresses unless it is told otherwise. Returns NULL, or what is wrong. */
+static const char *read_found(const struct reply_value *value, struct redis_place *found)
+{
+    const struct text host = reply_text(reply_item(value, 0)),
+                      port = reply_text(reply_item(value, 1));
+    char error[NET_ERROR_MAX];
+    if (value->type == REPLY_NIL)
+        return "it does not know an engine of this name";
+    if (!host.at || !port.at || host.len == 0 || host.len >= sizeof(found->host))
+        return "expected an address and a port";
+    memcpy(found->host, host.at, host.len);
+    found->host[host.len] = '\0';
+    found->port = authority_port(port);
+    if (found->port < 1)
+        return "expected a port from 1 to 65535";
+    found->addresses = net_numeric_address(found->host, found->port, error);
+    return found->addresses ? NULL : "expected a numeric address of the engine";
+}
+
+/* Asks the sentinel that was just connected to. */
+static const char *ask_where(struct redis_line *line, struct redis_place *found, int64_t until)
+{
+    const struct text words[] = {text_of("SENTINEL"), text_of("get-master-addr-by-name"),
+                                 text_of(line->target->master)};
+    struct reply_value *value = queue_words(line, words, 3) < 0 ? NULL : take_answer(line, until);
+    if (!value)
+        return "it gave no answer";
+    const char *wrong = value->type == REPLY_ERROR ? "it refuses to say (has it a password?)"
+                                                   : read_found(value, found);
+    reply_free(value);
+    return wrong;
+}
+
+/* Asks one sentinel. Returns whether it knows, with *found, or writes into `why` what is wrong. */
+static bool ask_sentinel(struct redis_line *line, const struct redis_place *place,
+                         struct redis_place *found, char why[REDIS_WHY_MAX])
+{
+    int64_t until = net_now() + REDIS_SENTINEL_MS;
+    const char *wrong = line->why;
+    if (open_line(line, place, until) == 0) {
+        wrong = ask_where(line, found, until);
+        close_line(line);
+    }
+    if (wrong)
+        snprintf(why, REDIS_WHY_MAX, "%s", wrong);
+    return !wrong;
+}
+
+/* Asks the sentinels in turn, the one that knew last time first. Returns 0 with *found, whose
+ * addresses the caller frees, or -1. */
+static int find_engine(struct redis_line *line, struct redis_place *found)
+{
+    const struct redis_target *target = line->target;
+    const struct redis_place *place = NULL;
+    unsigned failures = line->failures; /* one more, however many sentinels fail */
+    char why[REDIS_WHY_MAX] = "stopped";
+    for (size_t i = 0; i < target->count && !atomic_load(&line->stopped); i++) {
+        place = &target->places[line->sentinel];
+        if (ask_sentinel(line, place, found, why))
+            return 0;
+        line->failures = failures;
+        line->sentinel = (line->sentinel + 1) % target->count;
+    }
+    return fail_dial(line, "no sentinel says where \"%s\" is; %.80s:%d: %.100s", target->master,
+                     place ? place->host : "", place ? place->port : 0, why);
+}
+
+static int dial_line(struct redis_line *line)
+{
+    const struct redis_target *target = line->target;
+    struct redis_place found = {.addresses = NULL};
+    if (!target->master[0])
+        return dial_engine(line, target->count > 0 ? &target->places[0] : NULL,
+                           net_now() + REDIS_DIAL_MS);
+    if (find_engine(line, &found) < 0)
+        return -1;
+    int result = dial_engine(line, &found, net_now() + REDIS_DIAL_MS);
+    if (result < 0) /* it may be out of date: ask another one next time */
+        line->sentinel = (line->sentinel + 1) % target->count;
+    net_free_addresses(found.addresses);
+    return result;
 }
 
 int redis_line_reach(struct redis_line *line)

@@ -20,6 +20,7 @@
 
 enum {
     REDIS_DIAL_MS = 3000,      /* for connecting, TLS and the log-in together */
+    REDIS_SENTINEL_MS = 500,   /* the same for one sentinel and its answer */
     REDIS_SILENCE_MS = 3000,   /* without a byte, while a reply is awaited: the line is dropped */
     REDIS_ANSWER_MS = 30000,   /* for one whole reply */
     REDIS_RETRY_MS = 50,       /* pause before dialling again; doubles with each failure */
@@ -38,6 +39,7 @@ struct redis_line {
     size_t out_from, out_len, out_cap; /* [t] */
     unsigned calls;                    /* [t] commands whose reply has not come */
     unsigned failures;                 /* [t] in a row */
+    size_t sentinel;                   /* [t] the sentinel to ask first: the last that knew */
     int64_t up_since;                  /* [t] net_now when the log-in was done */
     int64_t retry_at;                  /* [t] net_now before which no one dials */
     char why[REDIS_WHY_MAX];           /* [t] why it is down */
@@ -57,10 +59,12 @@ void redis_line_stop(struct redis_line *line);
 
 bool redis_line_is_up(const struct redis_line *line);
 
-/* Makes sure that the line is up. If it is down, waits out the pause and dials once: connects,
- * makes TLS and checks the certificate, logs in (AUTH), asks for the line's number (CLIENT ID) and
- * whether the engine is a master (ROLE): a replica may lack what others have read. Blocks for at
- * most REDIS_RETRY_MAX_MS and a quarter, and REDIS_DIAL_MS. Returns 0, or -1 with line->why. */
+/* Makes sure that the line is up. If it is down, waits out the pause and dials once: asks the
+ * sentinels, if there are any, where the engine is, until one knows; connects, makes TLS and checks
+ * the certificate, logs in (AUTH), asks for the line's number (CLIENT ID) and whether the engine is
+ * a master (ROLE): a replica may lack what others have read. Blocks for at most REDIS_RETRY_MAX_MS
+ * and a quarter, REDIS_SENTINEL_MS for each sentinel, and REDIS_DIAL_MS. Returns 0, or -1 with
+ * line->why. */
 int redis_line_reach(struct redis_line *line);
 
 /* Appends a finished command (reply_format_command). Nothing is sent yet. Returns 0; or -1 when

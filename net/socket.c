@@ -273,6 +273,12 @@ struct addrinfo *net_look_up(const char *host, int port, char *error)
     return look_up(host, port, 0, &list, error) == 0 ? list : NULL;
 }
 
+struct addrinfo *net_numeric_address(const char *host, int port, char *error)
+{
+    struct addrinfo *list = NULL;
+    return look_up(host, port, AI_NUMERICHOST, &list, error) == 0 ? list : NULL;
+}
+
 void net_free_addresses(struct addrinfo *addresses)
 {
     if (addresses)

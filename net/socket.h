@@ -100,6 +100,9 @@ void net_limit_unread(int fd, size_t bytes);
 struct addrinfo *net_look_up(const char *host, int port, char *error);
 void net_free_addresses(struct addrinfo *addresses);
 
+/* The same of a numeric address. Asks no resolver. */
+struct addrinfo *net_numeric_address(const char *host, int port, char *error);
+
 /* Begins to connect to the first of `addresses`. Returns a socket that becomes writable once the
  * attempt has succeeded or failed, or -1 and errno. */
 int net_connect_begin(const struct addrinfo *addresses);

@@ -193,16 +193,22 @@ static int refuse_memory(char *error)
 
 static void warn_of_plain_line(void)
 {
-    const struct addrinfo *at = bridge.target.addresses;
     struct sockaddr_storage address;
-    if (bridge.target.transport != REDIS_TCP || !at || at->ai_addrlen > sizeof(address))
+    if (bridge.target.transport != REDIS_TCP)
         return;
-    memset(&address, 0, sizeof(address));
-    memcpy(&address, at->ai_addr, at->ai_addrlen);
-    if (net_reach(&address) == NET_REACH_EVERYONE)
-        log_event(LOG_LEVEL_WARN, "engine",
-                  "why=\"what is said goes unencrypted over the internet\" advice=\"use tls:, or a "
-                  "private network\"");
+    for (size_t i = 0; i < bridge.target.count; i++) {
+        const struct addrinfo *at = bridge.target.places[i].addresses;
+        memset(&address, 0, sizeof(address));
+        if (at->ai_addrlen > sizeof(address))
+            continue;
+        memcpy(&address, at->ai_addr, at->ai_addrlen);
+        if (net_reach(&address) == NET_REACH_EVERYONE) {
+            log_event(LOG_LEVEL_WARN, "engine",
+                      "why=\"what is said goes unencrypted over the internet\" advice=\"use tls: "
+                      "or sentinel-tls:, or a private network\"");
+            return;
+        }
+    }
 }
 
 static int read_engine_target(const struct config *config, char *error)

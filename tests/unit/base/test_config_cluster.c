@@ -37,8 +37,8 @@ static void test_the_settings_of_a_cluster(void **state)
     assert_string_equal(config.cluster_prefix, "a-b_c.d1");
     config_free(&config);
     expect_refused("cluster_engine", "\"redis://x\"",
-                   "expected \"unix:PATH\", \"tcp:HOST:PORT\" or \"tls:HOST:PORT\", got "
-                   "\"redis://x\"");
+                   "expected \"unix:PATH\", \"tcp:HOST:PORT\", \"tls:HOST:PORT\" or "
+                   "\"sentinel:NAME@HOST:PORT,...\", got \"redis://x\"");
     expect_refused("cluster_user", "\"u\"", "expected a cluster_password with it, got none");
     expect_refused("cluster_secret", "\"0123456789abcdef0123456789abcde\"",
                    "expected at least 32 bytes, or none, got 31");
