@@ -71,7 +71,7 @@ help:
 	@echo "make lint      gcc's analyzer, clang-tidy, cppcheck, and no name in two files (DEEP=1: clang's analyzer, too)"
 	@echo "make compile_commands.json  how each file is compiled, for editors"
 	@echo "make soak      a crowd, and strangers who mean no good: SOAK_MINUTES=60, RUSH_MINUTES=10,"
-	@echo "               ATTACKS='flapper freeze' picks some of the attacks"
+	@echo "               ATTACKS='flapper freeze' picks some of the attacks; CLUSTER=1: of three servers"
 	@echo "make kills     kill a server with a history file 200 times while members talk (KILLS=200, 4 minutes)"
 	@echo "make cluster-faults  kill and stop engines and servers of a cluster under a crowd (5 minutes)"
 	@echo "make faults    let each allocation of a session fail, send 100,000 broken ClientHellos (15 minutes)"

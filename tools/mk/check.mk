@@ -35,7 +35,7 @@ coverage:
 # Run by hand, because it takes long.
 soak: all load
 	$(Q)tools/deps test
-	$(Q)tools/python tools/soak
+	$(Q)tools/python tools/$(if $(CLUSTER),soak_cluster,soak)
 
 # Seeds faults in the source and counts those that the unit tests detect. ARGS='--count 200 ws.c' tries
 # more, or other files.
