@@ -138,7 +138,7 @@ if op == 'open' then
         clear(seats)
         clear(turns)
         call('HDEL', room, 'mark', 'mark_n', 'bytes')
-        call('HSET', room, 'epoch', ARGV[7], 'rules', ARGV[8], 'cut', number('n') + 1)
+        call('HSET', room, 'epoch', ARGV[7], 'rules', ARGV[8], 'cut', number('n') + 1, 'beaten', time)
     end
     call('HSET', seats, seat, time + ARGV[5])
     call('HSETNX', turns, seat, 0) -- so after a repeated open no call takes effect twice
@@ -154,13 +154,16 @@ end
 if call('HEXISTS', seats, seat) == 0 then return {'FENCED'} end
 
 -- lease keep sweep done at n tag -> state epoch. `done` is the last seq that was answered.
+-- Seats that are over are removed with `sweep`, but not for a whole lease after a time in which nobody beat:
+-- then the engine was away, and the others have not had the time to renew theirs.
 if op == 'beat' then
-    local time = now()
-    call('HSET', seats, seat, time + ARGV[5])
-    call('HSET', room, 'keep', ARGV[6])
+    local time, lease = now(), tonumber(ARGV[5])
+    if time - number('beaten') > lease / 2 then call('HSET', room, 'late', time) end
+    call('HSET', room, 'beaten', time, 'keep', ARGV[6])
+    call('HSET', seats, seat, time + lease)
     local all = call('HGETALL', seats)
     for i = 1, #all, 2 do
-        if ARGV[7] == '1' and tonumber(all[i + 1]) < time then retire(all[i]) end
+        if ARGV[7] == '1' and tonumber(all[i + 1]) < time and time - number('late') >= lease then retire(all[i]) end
     end
     keep_all(ARGV[6])
     local state = compare(ARGV[9], tonumber(ARGV[10]), ARGV[11])

@@ -309,6 +309,33 @@ static void a_seat_that_is_over_is_fenced_and_its_members_leave(void **state)
     node_close(&c);
 }
 
+/* The first beat that the engine carries out after it was away, perhaps one that waited in its
+ * socket, finds the leases of all others over. */
+static void an_engine_that_was_away_throws_nobody_out(void **state)
+{
+    struct engine_terms brief = test_terms;
+    struct test_node c, d;
+    (void)state;
+    need_server();
+    brief.lease_ms = 300;
+    node_open(&c, &target, &brief, "away");
+    node_open(&d, &target, &brief, "away");
+    assert_int_equal(node_beat(&c, true), ENGINE_OK);
+    assert_int_equal(node_beat(&d, true), ENGINE_OK);
+    int64_t away = net_now() + brief.lease_ms + 10;
+    while (net_now() < away)
+        net_wait(-1, 0, away);
+    assert_int_equal(node_beat(&c, true), ENGINE_OK);
+    assert_int_equal(node_beat(&d, false), ENGINE_OK);
+    int64_t until = net_now() + REDIS_START_MS; /* and then only c is there */
+    do
+        assert_int_equal(node_beat(&c, true), ENGINE_OK);
+    while (node_read(&c)[0] != 'x' && net_now() < until);
+    assert_int_equal(node_beat(&d, false), ENGINE_FENCED);
+    node_close(&c);
+    node_close(&d);
+}
+
 static void closing_a_seat_lets_its_members_leave(void **state)
 {
     struct test_node c;
@@ -425,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_seat_that_is_over_is_fenced_and_its_members_leave, start,
                                         end),
         cmocka_unit_test_setup_teardown(closing_a_seat_lets_its_members_leave, start, end),
+        cmocka_unit_test_setup_teardown(an_engine_that_was_away_throws_nobody_out, start, end),
         cmocka_unit_test_setup_teardown(only_a_line_of_a_whole_lease_may_sweep, start, end),
         cmocka_unit_test_setup_teardown(every_key_of_a_room_expires, start, end),
         cmocka_unit_test_setup_teardown(a_node_with_other_rules_is_told_which, start, end),
