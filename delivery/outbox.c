@@ -181,6 +181,7 @@ static void on_would_block(struct outbox *out, size_t len, bool was_blocked)
         return;
     }
     out->blocked = true;
+    out->blocks++;
     out->offered = out->stream->ssl ? len : 0;
     if (!was_blocked && !pthread_equal(pthread_self(), out->owner))
         net_wake(out->owner);
@@ -440,7 +441,8 @@ struct outbox_state outbox_state(struct outbox *out)
                                  .too_slow = out->too_slow,
                                  .broken = out->stream->broken,
                                  .cancelled = out->cancelled,
-                                 .page = out->page};
+                                 .page = out->page,
+                                 .blocks = out->blocks};
     pthread_mutex_unlock(&out->stream->lock);
     return state;
 }

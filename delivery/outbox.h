@@ -65,6 +65,7 @@ struct outbox {
     bool open;                        /* [s] it is a WebSocket: other threads may send frames */
     bool page;                        /* [s] an OUTBOX_PAGE waits, or is being sent */
     bool blocked;                     /* [s] the socket took no more; the owner waits for it */
+    unsigned blocks;                  /* [s] how often that happened */
     bool closing;                     /* [s] a Close frame is queued or sent; nothing follows it */
     bool too_slow;                    /* [s] closed as a slow consumer; see `lag` */
     size_t lag, lag_limit;            /* [s] if too_slow: bytes behind or queued, and the limit */
@@ -139,14 +140,15 @@ void outbox_wake(struct outbox *out);
 
 /* The state that the owner reads before it waits, or takes in more. */
 struct outbox_state {
-    short events;   /* poll(2) events to wait for before sending more; 0: none */
-    size_t unsent;  /* bytes of the first queued frame that are not sent */
-    bool half_full; /* messages use more than half of the queue */
-    bool closing;   /* a Close frame was queued or sent */
-    bool too_slow;  /* closed as a slow consumer */
-    bool broken;    /* the stream failed: nothing more can be sent */
-    bool cancelled; /* its place is needed */
-    bool page;      /* an OUTBOX_PAGE waits, or is being sent */
+    short events;    /* poll(2) events to wait for before sending more; 0: none */
+    size_t unsent;   /* bytes of the first queued frame that are not sent */
+    bool half_full;  /* messages use more than half of the queue */
+    bool closing;    /* a Close frame was queued or sent */
+    bool too_slow;   /* closed as a slow consumer */
+    bool broken;     /* the stream failed: nothing more can be sent */
+    bool cancelled;  /* its place is needed */
+    bool page;       /* an OUTBOX_PAGE waits, or is being sent */
+    unsigned blocks; /* how often the socket took no more */
 };
 struct outbox_state outbox_state(struct outbox *out);
 

@@ -22,6 +22,7 @@
 
 enum {
     READ_BURST = 16 * 1024,
+    CALM_MS = 1000, /* after its outbox was blocked a connection waits in poll(2) only */
 };
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -481,7 +482,11 @@ int connection_poll(struct connection *conn, int64_t until)
     if (listening)
         events |= conn->stream.read_wants;
     int64_t end = more ? 0 : earlier(until, look);
-    if (conn->brisk && events == POLLIN && end - STREAM_PATIENCE_MS > now) {
+    if (conn->blocks != state.blocks)
+        conn->calm_until = now + CALM_MS;
+    conn->blocks = state.blocks;
+    if (conn->brisk && events == POLLIN && end - STREAM_PATIENCE_MS > now &&
+        now >= conn->calm_until) {
         conn->awaits = true; /* one call instead of two */
         return 1;
     }

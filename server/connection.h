@@ -70,6 +70,9 @@ struct connection {
     bool unread_limited;       /* net_limit_unread was called */
     bool more;                 /* the stream may have more input without polling */
     bool brisk;                /* the last input came soon after the one before it */
+    unsigned blocks;           /* of its outbox, at the last check */
+    int64_t calm_until;        /* until then it does not wait in a read, where no wake-up for a
+                                * blocked outbox reaches it */
     bool awaits;               /* the next connection_read waits for input */
     bool ended;      /* no more input: end of stream, Close frame, protocol error, no memory */
     bool cut;        /* the peer is gone: skip the orderly close */
