@@ -101,7 +101,8 @@ def pytest_terminal_summary(terminalreporter):
     for reason, tests in sorted(skipped.items()):
         names = ": " + ", ".join(sorted(tests)) if len(tests) <= NAMED_MAX else ""
         terminalreporter.write_line(f"skipped {len(tests)} ({reason}){names}")
-    choose_alone(terminalreporter)
+    if not hasattr(terminalreporter.config, "workerinput"):  # a worker has seen only some of the tests
+        choose_alone(terminalreporter)
 
 
 def choose_alone(terminalreporter):

@@ -56,7 +56,9 @@ def test_what_fails_alone_fails_the_run(tmp_path):
     assert status == 1 and closing.startswith("1 failed, 1 passed")
 
 
+@pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["one-process", "xdist"])
 @pytest.mark.parametrize("more", [FOUND, MANY], ids=["sanitizer", "many"])
-def test_findings_and_many_failures_get_no_second_run(tmp_path, more):
-    status, closing = run(tmp_path, SAMPLE + more)
+def test_findings_and_many_failures_get_no_second_run(tmp_path, more, options):
+    """A worker of xdist has seen only some of them."""
+    status, closing = run(tmp_path, SAMPLE + more, *options)
     assert status == 1 and " failed, 2 passed" in closing
