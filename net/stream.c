@@ -446,8 +446,11 @@ ssize_t stream_await_input(struct stream *stream, void *bytes, size_t len)
         errno = EAGAIN;
         return -1;
     }
-    if (!stream->awaited)
-        setsockopt(stream->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    if (!stream->awaited &&
+        setsockopt(stream->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0) {
+        errno = EAGAIN; /* it would wait for ever */
+        return -1;
+    }
     stream->awaited = true;
     ssize_t n = recv(stream->fd, bytes, len, 0);
     if (n < 0 && errno == EINTR)
