@@ -41,7 +41,7 @@ static SSL_CTX *context(struct tls_context *tls)
  * messages end. */
 static SSL_CTX *new_context(const SSL_METHOD *method)
 {
-    SSL_CTX *ctx = SSL_CTX_new(method);
+    SSL_CTX *ctx = stream_bio_init() ? SSL_CTX_new(method) : NULL;
     if (!ctx)
         return NULL;
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |

@@ -12,8 +12,7 @@
 
 #include <openssl/bio.h>
 
-static BIO_METHOD *method; /* never freed */
-static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+static BIO_METHOD *method; /* [I] never freed */
 
 static int take_fed(struct stream *stream, char *bytes, int len)
 {
@@ -67,8 +66,10 @@ static long control(BIO *bio, int command, long number, void *pointer)
     return command == BIO_CTRL_FLUSH; /* nothing is buffered here */
 }
 
-static void make_method(void)
+bool stream_bio_init(void)
 {
+    if (method)
+        return true;
     method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
     if (method && (BIO_meth_set_read(method, feed_openssl) != 1 ||
                    BIO_meth_set_write(method, send_of_openssl) != 1 ||
@@ -76,11 +77,11 @@ static void make_method(void)
         BIO_meth_free(method);
         method = NULL;
     }
+    return method;
 }
 
 BIO *stream_bio_new(struct stream *stream)
 {
-    pthread_once(&method_once, make_method);
     BIO *bio = method ? BIO_new(method) : NULL;
     if (!bio)
         return NULL;

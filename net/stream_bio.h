@@ -8,9 +8,15 @@
 #ifndef STREAM_BIO_H
 #define STREAM_BIO_H
 
+#include <stdbool.h>
+
 #include <openssl/types.h>
 
 #include "net/stream.h"
+
+/* Makes what all BIOs have in common, unless that is done. The first call must come before other
+ * threads exist; stream.c makes it with the first TLS context. Returns false when memory is out. */
+bool stream_bio_init(void);
 
 /* Makes the BIO of a stream, which outlives it. Reads at most stream->reads_left times from the
  * socket. Returns NULL when memory is out. SSL_set_bio(3) takes it. */
