@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/metrics.h"
+#include "base/parallel_walk.h"
 #include "net/socket.h"
 #include "lib/json/json_ascii.h"
 #include "lib/json/json_writer.h"
@@ -33,22 +34,56 @@ static void count_round(struct room *room, uint64_t last_id, int64_t since)
     room->fanned_out_id = last_id;
 }
 
-/* Moves every member as far as the ring is ready, and raises the floor to the slowest. Each member
- * reads that position when its turn comes: if it were read once for all, the last of them would
- * wait for another round, which costs a tenth of A and A1 of docs/PERFORMANCE.md, and up to twice
- * the latency. The member list is locked. */
+/* A round, as the threads that walk parts of the member list see it. */
+struct fan_out {
+    struct room *room;
+    atomic_uint_fast64_t floor; /* position of the slowest member so far */
+};
+
+/* Moves the members from `from` up to `to` as far as the ring is ready. Each member reads that
+ * position when its turn comes: if it were read once for all, the last of them would wait for
+ * another round, which costs a tenth of A and A1 of docs/PERFORMANCE.md, and up to twice the
+ * latency. Returns the position of the slowest, or `floor` if that is lower. */
+static uint64_t advance_members(struct room *room, size_t from, size_t to, uint64_t floor)
+{
+    for (size_t i = from; i < to; i++) {
+        uint64_t position = outbox_send_from_ring(room->members[i]->out);
+        if (position < floor)
+            floor = position;
+    }
+    return floor;
+}
+
+/* One part of a round. The member list is locked by the thread that fans out. */
+static void advance_part(void *argument, size_t from, size_t to)
+{
+    struct fan_out *round = argument;
+    uint64_t floor = advance_members(round->room, from, to, UINT64_MAX);
+    uint_fast64_t seen = atomic_load(&round->floor);
+    while (floor < seen && !atomic_compare_exchange_weak(&round->floor, &seen, floor))
+        ;
+}
+
+/* Moves all members; returns the position of the slowest, at most `ready`. In a large room several
+ * threads walk parts of the list, which stays as it is while the caller holds its lock. */
+static uint64_t advance_all(struct room *room, uint64_t ready)
+{
+    if (room->count < room->parallel_from)
+        return advance_members(room, 0, room->count, ready);
+    struct fan_out round = {.room = room, .floor = ready};
+    parallel_walk(advance_part, &round, room->count);
+    return atomic_load(&round.floor);
+}
+
+/* Moves every member as far as the ring is ready, and raises the floor to the slowest. The member
+ * list is locked. */
 void room_fan_out_locked(struct room *room)
 {
     uint64_t last_id;
     int64_t since = atomic_exchange_explicit(&room->waiting_since, 0, memory_order_relaxed);
     atomic_store(&room->has_queued, false);
-    uint64_t ready = ring_ready_id(&room->ring, &last_id), floor = ready;
-    for (size_t i = 0; i < room->count; i++) {
-        uint64_t position = outbox_send_from_ring(room->members[i]->out);
-        if (position < floor)
-            floor = position;
-    }
-    ring_set_floor(&room->ring, floor);
+    uint64_t ready = ring_ready_id(&room->ring, &last_id);
+    ring_set_floor(&room->ring, advance_all(room, ready));
     atomic_store(&room->fanned_out, ready);
     count_round(room, last_id, since);
 }

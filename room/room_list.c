@@ -12,6 +12,7 @@
 
 #include "lib/address.h"
 #include "base/metrics.h"
+#include "base/parallel_walk.h"
 #include "net/random.h"
 #include "room/bridge_parts.h"
 #include "room/keeper.h"
@@ -69,6 +70,7 @@ static struct room *room_new(const char *name)
     pthread_mutex_init(&room->members_lock, NULL);
     pthread_mutex_init(&room->names_lock, NULL);
     pthread_mutex_init(&room->storage.load_lock, NULL);
+    room->parallel_from = ROOM_PARALLEL_FROM;
     presence_init(&room->presence);
     room->lists.due = INT64_MAX;
     share_init(&room->share, room->ring.size / SHARE_BURST_PART);
@@ -204,6 +206,7 @@ bool rooms_unlist(struct room *room)
 int rooms_init(const struct config *config)
 {
     settings = config;
+    parallel_walk_allow(parallel_walk_cores() - 1);
     list = room_new("");
     list_count = 1;
     metrics_add(METRIC_ROOMS, 1);
@@ -224,6 +227,7 @@ void rooms_set_config(const struct config *config)
 void rooms_stop(void)
 {
     atomic_store(&stopping, true);
+    parallel_walk_stop();
     pthread_mutex_lock(&list_lock);
     for (struct room *room = list; room; room = room->next) {
         ring_lock(&room->ring);

@@ -21,6 +21,10 @@
 #include "room/roster.h"
 #include "store/store.h"
 
+/* Members from which on several threads walk the list. A walk of so many takes 20 ms over TLS, and
+ * waking the others much less than one; smaller rooms take no step for it. */
+enum { ROOM_PARALLEL_FROM = 2000 };
+
 /* A room's place in the history file (keeper.c). [k] the keeper's thread; until `stored` is set,
  * the thread that loads the room. */
 struct room_storage {
@@ -56,6 +60,8 @@ struct room {
     pthread_mutex_t members_lock;
     struct member **members;           /* [2] in no order; each knows its index */
     size_t count, cap;                 /* [2] */
+    size_t parallel_from;              /* [I] members from which on several threads fan out;
+                                        * tests make it small */
     struct presence presence;          /* [2] */
     struct user_lists lists;           /* [2] */
     struct member *presence_sender;    /* [2] who must send what is scheduled; NULL: nobody */

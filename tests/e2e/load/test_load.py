@@ -52,6 +52,16 @@ def test_32_senders_100_receivers(server):
     assert report["deliveries"] == 32 * messages * members
 
 
+@pytest.mark.slow
+def test_several_threads_fan_out_in_a_large_room(serve):
+    """From 2,000 members on: nothing is lost, duplicated or reordered, also while others join and leave; and the
+    threads that have helped do not keep the server from ending."""
+    server = serve(SSL=False, **UNLIMITED)
+    report = load(server, members=2100, senders=5, rate=20, messages=10, churn=20, v2=True)
+    assert report["deliveries"] == 5 * 10 * 2100
+    server.finish()
+
+
 def test_fixed_rate(server):
     report = load(server, members=scaled(100, least=5), senders=5, rate=200, seconds=2)
     assert 0 < report["sent"] <= 400
