@@ -30,7 +30,7 @@ import { RoomPast } from "./room_past.js";
 import { Roster } from "./roster.js";
 import { SearchDialog } from "./search_dialog.js";
 import { SignIn } from "./sign_in.js";
-import { forgetTab, newTabId, sessionId, SessionStore, tabStorage } from "./session_store.js";
+import { forgetTab, newTabId, ReloadNote, sessionId, SessionStore, tabStorage } from "./session_store.js";
 
 const HEARTBEAT = 30_000; // ms between two checks that the connection is alive
 const RESERVE = 64; // bytes of a message that are not its text: room for the Ref
@@ -85,7 +85,7 @@ const connection = new Connection(url, {
 });
 const peeked = before?.place ? null : connection.peek();
 const keystore = await openKeystore();
-const tab = { id: newTabId(), secret: sessionId() };
+const tab = { id: newTabId(), secret: sessionId(), note: new ReloadNote() };
 const device = await openDeviceStore(keystore);
 const signIn = new SignIn(device, room);
 const kept = new KeptTalks(device, tab, recall("kept"), {
@@ -255,7 +255,10 @@ function startOver() {
   location.reload();
 }
 
-addEventListener("pagehide", () => session.save());
+addEventListener("pagehide", () => {
+  session.save();
+  if (!isLeaving) kept.handOver();
+});
 document.addEventListener("visibilitychange", () => document.hidden && session.save());
 
 /** A closed tab sends nothing more, so the browser asks before. It asks at a reload, too. */

@@ -5,6 +5,9 @@
 // and written in one transaction, so that after a reload no message counts as missing that is shown,
 // and none is shown twice. A receipt waits until what it confirms is kept.
 //
+// Writing takes time, and a page that is loaded again has none. What is not written by then goes
+// into the tab's own storage, unencrypted, in one step; the next page writes it, and removes it there.
+//
 // One tab at a time owns the conversations of a name in a room. Another tab that joins under this
 // name takes them over; then this one writes no more, and must be loaded again to continue.
 
@@ -37,14 +40,15 @@ export class KeptTalks {
   #slot = ""; // begins the keys of our records; "" before open(), or if nothing is kept
   #slots = new Set(); // all that this page has had
   #changed = new Set(); // ids of conversations to write
+  #writing = null; // the ids of those that are being written, or null
   #next = null; // the promise of the save that has not begun
   #last = Promise.resolve(true); // the promise of the last save
 
   /**
-   * `device`: a DeviceStore or null; `tab`: { id, secret }, the secret outlives a reload, the id
-   * does not. on: state(), view(), talk(id) return what is to be kept (a talk may be null), ids()
-   * the ids of all conversations; taken() and full() report that another tab owns them, and that
-   * there is no space.
+   * `device`: a DeviceStore or null; `tab`: { id, secret, note }: the secret and what is in the
+   * note, a ReloadNote, outlive a reload, the id does not. on: state(), view(), talk(id) return what
+   * is to be kept (a talk may be null), ids() the ids of all conversations; taken() and full()
+   * report that another tab owns them, and that there is no space.
    */
   constructor(device, tab, mode, on) {
     [this.#device, this.#tab, this.#on] = [device, tab, on];
@@ -74,11 +78,35 @@ export class KeptTalks {
   /** Takes over the conversations of this name. Returns { state, view, conversations }, or null. */
   async open(room, me) {
     this.#place = { room, me };
-    if (!this.isOn) return null;
+    const { note } = this.#tab;
+    if (!this.isOn) {
+      note.remove();
+      return null;
+    }
+    const left = await this.#leftBehind();
     if (!(await this.#claim())) return null;
     const found = await this.#device.load(this.#slot, this.#secret).catch(() => new Map());
+    const mine = left?.slot === this.#slot ? left.values : [];
+    for (const [key, value] of mine) found.set(key, value);
+    if (await this.#write(mine).catch(() => false)) note.remove();
     const conversations = [...found].filter(([key]) => key.startsWith("talk ")).map(([, talk]) => talk);
     return { state: found.get("state"), view: found.get("view"), conversations };
+  }
+
+  /** What the page before had no time to write; null if another tab has gone on since then. */
+  async #leftBehind() {
+    const left = this.#tab.note.get();
+    const owner = [`${left?.slot}owner`, left?.owner];
+    const isNewest = left && (await this.#device.isOwner(owner).catch(() => false));
+    return isNewest ? left : null;
+  }
+
+  /** The page goes now: puts down what is not written yet, for the next one. */
+  handOver() {
+    const isAll = !this.#next && !this.#writing && !this.#changed.size;
+    if (isAll || !this.#slot || this.isTaken) return;
+    const values = this.#valuesOf([...(this.#writing ?? []), ...this.#changed]);
+    this.#tab.note.put({ slot: this.#slot, owner: this.#tab.id, values });
   }
 
   async #claim() {
@@ -122,23 +150,32 @@ export class KeptTalks {
     await nextTask(); // what was begun in this task is complete then
     this.#next = null;
     if (!this.#slot || this.isTaken) return !this.isTaken;
-    const values = [["state", this.#on.state()], ["view", this.#on.view()]];
-    const ids = [...this.#changed];
-    for (const id of ids) values.push([`talk ${id}`, this.#on.talk(id)]);
+    this.#writing = [...this.#changed];
     this.#changed.clear();
-    const rankOf = ({ isAnswered }) => (isAnswered === false ? 0 : 1); // strangers evict nobody else
-    const all = values.filter(([, value]) => value)
-      .map(([key, value]) => [this.#slot + key, value, rankOf(value)]);
-    const how = { secret: this.#secret, lifetime: LIFETIME, owner: this.#owner };
-    const isOurs = await this.#device.save(all, how).catch((error) => this.#unsaved(ids, error));
+    const isOurs = await this.#write(this.#valuesOf(this.#writing)).catch((error) => this.#unsaved(error));
+    this.#writing = null;
+    this.#tab.note.remove();
     if (!isOurs) this.#lose();
     return isOurs;
   }
 
+  /** The state, and these conversations, as [key, value]. */
+  #valuesOf(ids) {
+    const talks = ids.map((id) => [`talk ${id}`, this.#on.talk(id)]);
+    return [["state", this.#on.state()], ["view", this.#on.view()], ...talks].filter(([, value]) => value);
+  }
+
+  /** False if another tab owns the conversations now. */
+  #write(values) {
+    const rankOf = ({ isAnswered }) => (isAnswered === false ? 0 : 1); // strangers evict nobody else
+    const all = values.map(([key, value]) => [this.#slot + key, value, rankOf(value)]);
+    return this.#device.save(all, { secret: this.#secret, lifetime: LIFETIME, owner: this.#owner });
+  }
+
   /** There is no space: they are written again with the next change. The talk goes on. */
-  #unsaved(ids, error) {
+  #unsaved(error) {
     if (error.name !== "QuotaExceededError") console.error("conversations were not kept:", error);
-    for (const id of ids) this.#changed.add(id);
+    for (const id of this.#writing) this.#changed.add(id);
     this.#on.full();
     return true;
   }
@@ -178,6 +215,7 @@ export class KeptTalks {
   async forget() {
     this.#slot = "";
     await this.#last;
+    this.#tab.note.remove();
     await this.#device?.remove((key) => this.#isOurKey(key)).catch(() => {});
   }
 }

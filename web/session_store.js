@@ -3,7 +3,8 @@
 // session_store.js - what a tab keeps over a reload, a discarded or a crashed tab, in
 // sessionStorage: name, password, position, the newest messages of the room, what is not sent yet,
 // and the draft. It dies with the tab. One record for each room, so that all of it is of the same
-// moment. Private conversations are not in here; see kept_talks.js.
+// moment. Private conversations are kept by kept_talks.js; in here is only what it had no time to
+// write before the page went (ReloadNote).
 //
 // sessionStorage may be missing or full. What does not fit is left out in this order: the records
 // of other rooms, the messages shown, what is not sent. Without storage, a reload asks again.
@@ -11,6 +12,7 @@
 const FORMAT = 1; // of a record; one of another format is ignored
 const PREFIX = "ragnarok.tab.";
 const ID = "ragnarok.session";
+const NOTE = "ragnarok.note";
 const SAVE_EVERY = 1000; // ms between two records, while there are changes
 const ID_BYTES = 16;
 
@@ -45,6 +47,42 @@ export function forgetTab(storage = tabStorage()) {
 
 function keysOf(storage) {
   return Array.from({ length: storage?.length ?? 0 }, (_, index) => storage.key(index));
+}
+
+/** One value for the page after this one, written in one step, when there is no time to wait. */
+export class ReloadNote {
+  #storage;
+
+  constructor(storage = tabStorage()) {
+    this.#storage = storage;
+  }
+
+  /** False if the storage is missing or full. */
+  put(value) {
+    try {
+      this.#storage.setItem(NOTE, JSON.stringify(value));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The value, or null. */
+  get() {
+    try {
+      return JSON.parse(this.#storage.getItem(NOTE));
+    } catch {
+      return null;
+    }
+  }
+
+  remove() {
+    try {
+      this.#storage.removeItem(NOTE);
+    } catch {
+      // Without storage there is nothing to remove.
+    }
+  }
 }
 
 export class SessionStore {

@@ -6,7 +6,7 @@ import { KEPT_MOST, openDeviceStore } from "../../../web/device_store.js";
 import { KeptTalks } from "../../../web/kept_talks.js";
 import { memoryKeystore } from "../../../web/keystore.js";
 import { Messages, SAVED_LENGTH, SAVED_MOST } from "../../../web/messages.js";
-import { forgetTab, sessionId, SessionStore } from "../../../web/session_store.js";
+import { forgetTab, ReloadNote, sessionId, SessionStore } from "../../../web/session_store.js";
 import { SignIn } from "../../../web/sign_in.js";
 
 const DAY = 24 * 3600_000;
@@ -253,10 +253,10 @@ test("a sign-in is kept for its room while the user wishes it", async () => {
 // ---- Private conversations ----------------------------------------------------------------------
 
 /** A page with one conversation, `talk`. */
-async function page(records, { mode = "session", secret = "s".repeat(32), id, now } = {}) {
+async function page(records, { mode = "session", secret = "s".repeat(32), id, now, tab: own = new FakeStorage() } = {}) {
   const made = { talk: [], isTaken: false, fullTold: 0 };
   const device = await deviceWith(records, now);
-  const tab = { id: id ?? `${Math.random()}`, secret };
+  const tab = { id: id ?? `${Math.random()}`, secret, note: new ReloadNote(own) };
   made.kept = new KeptTalks(device, tab, mode, {
     state: () => ({ n: made.talk.length }), view: () => ({ draft: made.draft }),
     talk: (name) => (name === "bo" ? [...made.talk] : undefined), ids: () => ["bo"],
@@ -281,6 +281,52 @@ test("what was said is there after a reload, with the state of the same moment",
   assert.equal(await before.kept.saved(), true);
   const after = await page(records);
   assert.deepEqual(after.found, { state: { n: 2 }, view: { draft: "dr" }, conversations: [["one", "two"]] });
+});
+
+/** A tab whose device never finished writing "two" before the page was gone. */
+async function hurried(records, mode = "session") {
+  const tab = new FakeStorage();
+  const before = await page(records, { mode, tab });
+  await before.say("one");
+  const { write } = records;
+  records.write = () => new Promise(() => {});
+  before.say("two");
+  before.kept.handOver();
+  records.write = write;
+  return tab;
+}
+
+test("what a page had no time to write is there in the next one, and then written", async () => {
+  const records = memoryRecords();
+  const tab = await hurried(records);
+  const said = { state: { n: 2 }, view: {}, conversations: [["one", "two"]] };
+  for (let count = 0; count < 2; count++) {
+    assert.deepEqual((await page(records, { tab })).found, said);
+    assert.equal(tab.length, 0, "nothing stays in the clear");
+  }
+});
+
+test("what a page had no time to write is dropped when another tab went on, or nothing is kept", async () => {
+  const records = memoryRecords();
+  const tab = await hurried(records, "week");
+  await page(records, { mode: "week" });
+  assert.deepEqual((await page(records, { mode: "week", tab })).found.conversations, [["one"]]);
+  assert.equal(tab.length, 0);
+  const other = await hurried(records);
+  assert.equal((await page(records, { mode: "off", tab: other })).found, null);
+  assert.equal(other.length, 0);
+});
+
+test("a page hands over nothing that is written", async () => {
+  const [records, tab] = [memoryRecords(), new FakeStorage()];
+  const before = await page(records, { tab });
+  before.say("one");
+  before.kept.handOver();
+  assert.equal(tab.length, 1);
+  await before.kept.saved();
+  assert.equal(tab.length, 0, "it went on after all");
+  before.kept.handOver();
+  assert.equal(tab.length, 0);
 });
 
 test("this session: another tab does not see it; a week: it does", async () => {
