@@ -107,8 +107,3 @@ void parallel_walk(parallel_part *part, void *argument, size_t count)
         pthread_cond_wait(&done, &lock);
     pthread_mutex_unlock(&lock);
 }
-
-void parallel_walk_stop(void)
-{
-    parallel_walk_allow(0);
-}

@@ -20,7 +20,8 @@ enum {
 typedef void parallel_part(void *argument, size_t from, size_t to);
 
 /* Allows so many helpers, PARALLEL_HELPERS_MAX at most; before the first call there are none. They
- * are threads of base/thread_pool.h, which the first walk starts. */
+ * are threads of base/thread_pool.h, which the first walk starts. 0 ends them, without waiting
+ * (thread_pool_stop does that); later walks are done by their callers alone. */
 void parallel_walk_allow(int helpers);
 
 /* The number of processors that this process may use; at least 1. */
@@ -30,9 +31,5 @@ int parallel_walk_cores(void);
  * visited, and what the helpers wrote is visible. While another walk is shared out, the calling
  * thread visits all of them itself. The caller may hold locks that `part` does not take. */
 void parallel_walk(parallel_part *part, void *argument, size_t count);
-
-/* Ends the helpers, without waiting: thread_pool_stop does that. Later walks are done by their
- * callers alone. */
-void parallel_walk_stop(void);
 
 #endif

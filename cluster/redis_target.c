@@ -61,15 +61,13 @@ static bool read_host_and_port(struct redis_place *place, struct text from)
 /* Reads "NAME@", of the bytes that Sentinel itself allows (sentinel.c of Redis). */
 static bool read_master(struct redis_target *target, struct text *rest)
 {
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
     const char *at = memchr(rest->at, '@', rest->len);
     size_t len = at ? (size_t)(at - rest->at) : 0;
     if (len == 0 || len >= sizeof(target->master))
         return false;
     memcpy(target->master, rest->at, len);
     *rest = text_skip(*rest, len + 1);
-    return strspn(target->master, allowed) == len;
+    return authority_is_name(text_of(target->master));
 }
 
 static bool read_sentinels(struct redis_target *target, struct text rest)

@@ -132,10 +132,12 @@ void outbox_queue_merge(struct outbox *out, uint64_t at)
 {
     size_t len = 0, count = 0;
     const struct outbox_item *item = out->first;
+    if (item->sent || out->offered)
+        return;
     for (; item && item->at <= at && may_merge(item) && len + item->frame->len <= MERGE_MAX;
          item = item->next, count++)
         len += item->frame->len;
-    if (count < 2 || out->first->sent || out->offered)
+    if (count < 2)
         return;
     struct frame *frame = frame_alloc(len);
     if (!frame)

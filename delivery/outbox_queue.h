@@ -57,8 +57,8 @@ uint64_t outbox_queue_position(const struct outbox *out, enum outbox_kind kind);
 bool outbox_queue_replace(struct outbox *out, enum outbox_kind kind, struct frame *frame);
 
 /* Makes one frame of the small ones at the head that are due at the ring position `at`, if none of
- * them was begun: then one write, and one TLS record, carries them all. When memory is out they
- * stay as they are. */
+ * them was begun: then one write, and one TLS record, carries them all. The queue must not be
+ * empty. When memory is out the frames stay as they are. */
 void outbox_queue_merge(struct outbox *out, uint64_t at);
 
 /* Drops the changes of the user list that wait, because a newer list was queued. */

@@ -127,14 +127,8 @@ static void pause_failed(int64_t until)
 /* ppoll with NET_WAKE unblocked. Other signals stay as they were in net_wake_init. */
 static int wait_masked(int64_t now, struct pollfd *fds, nfds_t count, int64_t until)
 {
-    struct timespec left = {0, 0}, *timeout = NULL;
-    if (until != INT64_MAX) {
-        int64_t ms = until - now;
-        left.tv_sec = ms > 0 ? ms / 1000 : 0;
-        left.tv_nsec = ms > 0 ? ms % 1000 * 1000000 : 0;
-        timeout = &left;
-    }
-    int ready = ppoll(fds, count, timeout, &waiting_mask);
+    struct timespec left = net_timespec(until > now ? until - now : 0);
+    int ready = ppoll(fds, count, until == INT64_MAX ? NULL : &left, &waiting_mask);
     if (ready < 0 && errno != EINTR)
         pause_failed(until);
     return ready;
@@ -408,6 +402,24 @@ static bool is_reset(int fd)
     struct tcp_info info = {0};
     socklen_t len = sizeof(info);
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
+ssize_t net_receive(int fd, void *bytes, size_t len)
+{
+    ssize_t n;
+    do
+        n = recv(fd, bytes, len, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+ssize_t net_send(int fd, const void *bytes, size_t len)
+{
+    ssize_t n;
+    do
+        n = send(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
 }
 
 size_t net_unacknowledged(int fd)

@@ -86,6 +86,10 @@ void net_local(int fd, struct sockaddr_storage *address);
 enum net_reach { NET_REACH_HOST, NET_REACH_LAN, NET_REACH_EVERYONE };
 enum net_reach net_reach(const struct sockaddr_storage *address);
 
+/* recv(2) and send(2) that neither wait nor raise a signal; EINTR is handled. */
+ssize_t net_receive(int fd, void *bytes, size_t len);
+ssize_t net_send(int fd, const void *bytes, size_t len);
+
 /* Bytes written to a socket that its peer has not acknowledged yet; 0 if it never will, because it
  * has reset the connection, and where the system does not tell. */
 size_t net_unacknowledged(int fd);

@@ -425,10 +425,7 @@ static ssize_t tls_read(struct stream *stream, void *buf, size_t len)
 
 static ssize_t tcp_read(struct stream *stream, void *buf, size_t len)
 {
-    ssize_t n;
-    do
-        n = recv(stream->fd, buf, len, MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = net_receive(stream->fd, buf, len);
     stream->drained = n < (ssize_t)len;
     return n;
 }
@@ -448,7 +445,7 @@ ssize_t stream_await_input(struct stream *stream, void *bytes, size_t len)
     }
     if (!stream->awaited &&
         setsockopt(stream->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0) {
-        errno = EAGAIN; /* it would wait for ever */
+        errno = EAGAIN; /* without this limit, recv might never return */
         return -1;
     }
     stream->awaited = true;
@@ -466,15 +463,17 @@ void stream_feed(struct stream *stream, const unsigned char *bytes, size_t len)
 
 void stream_keep_fed(struct stream *stream)
 {
-    unsigned char *rest = stream->fed_len > 0 ? malloc(stream->fed_len) : NULL;
-    if (stream->fed_len > 0 && !rest)
-        stream->broken = true;
-    else if (rest)
+    unsigned char *rest = NULL;
+    if (stream->fed_len > 0) {
+        rest = malloc(stream->fed_len);
+        stream->broken = stream->broken || !rest;
+    }
+    if (rest)
         memcpy(rest, stream->fed, stream->fed_len);
+    else
+        stream->fed_len = 0;
     free(stream->kept);
     stream->fed = stream->kept = rest;
-    if (!rest)
-        stream->fed_len = 0;
 }
 
 static ssize_t tls_write(struct stream *stream, const void *buf, size_t len)
@@ -494,7 +493,6 @@ static ssize_t tls_write(struct stream *stream, const void *buf, size_t len)
 
 ssize_t stream_write(struct stream *stream, const void *buf, size_t len)
 {
-    ssize_t n;
     stream->write_wants = POLLOUT;
     if (stream->broken) {
         errno = EPIPE;
@@ -502,9 +500,7 @@ ssize_t stream_write(struct stream *stream, const void *buf, size_t len)
     }
     if (stream->ssl)
         return tls_write(stream, buf, len);
-    do
-        n = send(stream->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = net_send(stream->fd, buf, len);
     if (n < 0 && errno != EAGAIN)
         stream->broken = true;
     return n;

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <openssl/bio.h>
 
@@ -26,7 +25,6 @@ static int take_fed(struct stream *stream, char *bytes, int len)
 static int feed_openssl(BIO *bio, char *bytes, int len)
 {
     struct stream *stream = BIO_get_data(bio);
-    ssize_t n;
     BIO_clear_retry_flags(bio);
     if (stream->fed_len > 0)
         return take_fed(stream, bytes, len);
@@ -35,9 +33,7 @@ static int feed_openssl(BIO *bio, char *bytes, int len)
         return -1;
     }
     stream->reads_left--;
-    do
-        n = recv(stream->fd, bytes, (size_t)len, MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = net_receive(stream->fd, bytes, (size_t)len);
     if (n == 0)
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
     if (n < 0 && errno == EAGAIN)
@@ -48,11 +44,8 @@ static int feed_openssl(BIO *bio, char *bytes, int len)
 static int send_of_openssl(BIO *bio, const char *bytes, int len)
 {
     const struct stream *stream = BIO_get_data(bio);
-    ssize_t n;
     BIO_clear_retry_flags(bio);
-    do
-        n = send(stream->fd, bytes, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = net_send(stream->fd, bytes, (size_t)len);
     if (n < 0 && errno == EAGAIN)
         BIO_set_retry_write(bio);
     return (int)n;

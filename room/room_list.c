@@ -227,7 +227,7 @@ void rooms_set_config(const struct config *config)
 void rooms_stop(void)
 {
     atomic_store(&stopping, true);
-    parallel_walk_stop();
+    parallel_walk_allow(0);
     pthread_mutex_lock(&list_lock);
     for (struct room *room = list; room; room = room->next) {
         ring_lock(&room->ring);

@@ -3,8 +3,8 @@
  * client_thread.c - the thread of a client: handshakes, joining, the read loop, closing.
  *
  * Each client has one detached thread from accept to close (base/thread_pool.h). It blocks only in
- * net_wait, mostly from connection_poll. Takes no locks itself; registry.c, room.c and outbox.c
- * guard shared state.
+ * net_wait and, while messages come thick, in stream_await_input. Takes no locks itself;
+ * registry.c, room.c and outbox.c guard shared state.
  */
 #include "server/client_thread.h"
 

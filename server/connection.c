@@ -3,10 +3,10 @@
  * connection.c - one connection: handshakes, messages in, pings. connection_end.c answers requests
  * and closes.
  *
- * Runs in the connection's own thread and blocks only in net_wait. It reads under the stream's
- * lock, because other threads may send meanwhile, and a TLS read may have to write. RFC 6455 §4.2
- * (upgrade), §5.5 (close, ping, pong), §7 (closing). ws.c parses frames, http_request.c request
- * heads.
+ * Runs in the connection's own thread and blocks only in net_wait and stream_await_input. It reads
+ * under the stream's lock, because other threads may send meanwhile, and a TLS read may have to
+ * write. RFC 6455 §4.2 (upgrade), §5.5 (close, ping, pong), §7 (closing). ws.c parses frames,
+ * http_request.c request heads.
  */
 #include "server/connection.h"
 
@@ -166,16 +166,25 @@ static ssize_t take_read(struct connection *conn, ssize_t n, bool alerted)
     return connection_set_end_reason(conn, n == 0 ? "connection ended" : "connection lost");
 }
 
+/* Space for input. Returns its size, or 0 when memory is out; then the connection has ended. */
+static size_t reserve_input(struct connection *conn, unsigned char **space)
+{
+    size_t len = ws_reserve(&conn->reader, space);
+    if (len > 0)
+        return len;
+    conn->more = false; /* what lies in the socket would end each wait at once */
+    conn->ended = true;
+    connection_set_end_reason(conn, "out of memory");
+    return 0;
+}
+
 /* One read. Returns the bytes read, 0 when none are there now, or -1 when no more will come. */
 static ssize_t read_once(struct connection *conn)
 {
     unsigned char *space;
-    size_t len = ws_reserve(&conn->reader, &space);
-    if (len == 0) { /* what lies in the socket would end each wait at once */
-        conn->more = false;
-        conn->ended = true;
-        return connection_set_end_reason(conn, "out of memory");
-    }
+    size_t len = reserve_input(conn, &space);
+    if (len == 0)
+        return -1;
     pthread_mutex_lock(&conn->stream.lock);
     ssize_t n = stream_read(&conn->stream, space, len);
     bool alerted = conn->stream.alerted;
@@ -188,9 +197,9 @@ static ssize_t read_once(struct connection *conn)
 static ssize_t await_plain(struct connection *conn)
 {
     unsigned char *space;
-    size_t len = ws_reserve(&conn->reader, &space);
+    size_t len = reserve_input(conn, &space);
     if (len == 0)
-        return read_once(conn); /* ends the connection */
+        return -1;
     ssize_t n = stream_await_input(&conn->stream, space, len);
     conn->more = n == (ssize_t)len;
     return take_read(conn, n, false);
@@ -217,21 +226,30 @@ static ssize_t await_tls(struct connection *conn)
     return total > 0 ? total : n;
 }
 
+/* The first read of a burst. */
+static ssize_t begin_burst(struct connection *conn)
+{
+    bool awaits = conn->awaits;
+    conn->awaits = false;
+    if (!awaits)
+        return read_once(conn);
+    return conn->stream.ssl ? await_tls(conn) : await_plain(conn);
+}
+
 /* Reads a burst, which may be in several TLS records, at once. A burst is limited to READ_BURST
  * bytes, so that messages are answered in time. */
 int connection_read(struct connection *conn)
 {
-    bool awaits = conn->awaits;
-    ssize_t n = !awaits ? read_once(conn) : conn->stream.ssl ? await_tls(conn) : await_plain(conn);
+    ssize_t n = begin_burst(conn);
     ssize_t total = n > 0 ? n : 0;
-    conn->awaits = false;
     while (n > 0 && conn->more && total < READ_BURST) {
         n = read_once(conn);
         total += n > 0 ? n : 0;
     }
-    int64_t now = net_now();
-    conn->brisk = total > 0 && now - conn->heard < STREAM_PATIENCE_MS;
+    conn->brisk = false;
     if (total > 0) {
+        int64_t now = net_now();
+        conn->brisk = now - conn->heard < STREAM_PATIENCE_MS;
         metrics_add(METRIC_BYTES_IN, total);
         conn->received += (uint64_t)total;
         conn->heard = now;

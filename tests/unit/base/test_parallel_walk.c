@@ -137,7 +137,7 @@ static void test_without_helpers_the_caller_walks(void **state)
 {
     (void)state;
     struct visits visits = {.walker = pthread_self()};
-    parallel_walk_stop();
+    parallel_walk_allow(0);
     for (int i = 0; i < WALKS; i++)
         parallel_walk(count_places, &visits, PLACES);
     check_places(&visits, PLACES, WALKS);

@@ -186,7 +186,7 @@ static void test_only_a_slow_member_is_closed(void **state)
 
 static int end_rooms(void **state)
 {
-    parallel_walk_stop();
+    parallel_walk_allow(0);
     thread_pool_stop();
     return rooms_end(state);
 }
