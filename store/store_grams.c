@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_msg.h"
 #include "lib/json/json.h"
 #include "store/store_parts.h"
 
@@ -67,7 +68,7 @@ char *store_folded_text(const char *body, size_t len)
 {
     struct json_object object;
     struct json_error wrong;
-    if (json_parse(&object, body, len, NULL, &wrong) != 0)
+    if (json_parse_message(&object, body, len, &wrong) != 0)
         return NULL;
     char *text = json_get_string(&object, "text");
     char *folded = text ? name_fold(text, strlen(text)) : NULL;

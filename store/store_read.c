@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "json_msg.h"
 #include "lib/hex.h"
 #include "lib/json/json.h"
 #include "net/socket.h"
@@ -125,7 +126,7 @@ bool store_row_is_good(uint64_t id, const char *body, size_t len)
 {
     struct json_object object;
     struct json_error wrong;
-    return json_parse(&object, body, len, NULL, &wrong) == 0 &&
+    return json_parse_message(&object, body, len, &wrong) == 0 &&
            json_equals(&object, "msgType", "Broadcast") && json_get_uint(&object, "Id") == id;
 }
 

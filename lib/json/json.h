@@ -44,8 +44,8 @@ struct json_error {
 
 /* Parses `len` bytes that must be exactly one JSON object: RFC 8259 grammar, valid UTF-8, only
  * white space after it, no two equal keys in one object, no half surrogate pairs, within the three
- * bounds above. Up to JSON_EXTRA_MAX fields for whose json_key `is_extra` is true do not count.
- * Returns 0, or -1 and *error. */
+ * bounds above. Up to JSON_EXTRA_MAX fields for whose json_key `is_extra` is true do not count; it
+ * must not be NULL. Returns 0, or -1 and *error. */
 int json_parse(struct json_object *object, const char *text, size_t len, bool (*is_extra)(uint64_t),
                struct json_error *error);
 

@@ -102,6 +102,23 @@ async def test_pages_after_a_restart(serve, tmp_path):
 
 
 @scenario
+async def test_a_message_with_as_many_fields_as_are_allowed(serve):
+    """64 of the client's own: the server adds more of its own to them."""
+    fields = {f"x{n}": n for n in range(63)}  # and Ref
+    for index in (False, True):
+        server = serve(**STORED, history_search=index)
+        ana = await join(server, "ana")
+        said = [await ana.ask("Broadcast", text="many fields", **fields)]
+        said += await say(ana, *texts())
+        await ana.close()
+        assert await asyncio.to_thread(server.finish) is None
+        again = serve(**{**STORED, "history_search": index, "history_file": str(server.folder / "history.db")})
+        bob = await join(again, "bob")
+        assert await all_pages(bob) == said
+        assert await all_pages(bob, "Search", text="many fields") == said[:1]
+
+
+@scenario
 async def test_pages_while_others_speak(serve):
     """The border between memory and file moves all the time."""
     ana, bob = [await join(server, name) for server in (serve(**STORED),) for name in ("ana", "bob")]

@@ -50,6 +50,18 @@ def test_each_message_is_a_line(tmp_path):
         [("", EPOCH, 1, "one"), ("", EPOCH, 2, "二"), ("tea", EPOCH, 1, "other")]
 
 
+def test_a_message_with_many_fields_is_a_line(tmp_path):
+    settings(tmp_path, history_file="past.db")
+    database = history(tmp_path)
+    fields = {f"field {n}": n for n in range(64)}
+    database.execute("UPDATE message SET body=? WHERE room=2", [json.dumps({**json.loads(body(1, "many")), **fields})])
+    database.commit()
+    database.close()
+    done = export(tmp_path, "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout.splitlines()[-1])["Message"]["field 63"] == 63
+
+
 def test_a_file_is_made_for_its_owner_only(tmp_path):
     settings(tmp_path, history_file="past.db")
     history(tmp_path).close()
