@@ -59,7 +59,7 @@ size_t json_relay_size(const struct json_object *in, bool private, const char *s
 
     size += strlen(src) + field_size(json_find(in, "text"));
     for (size_t i = 0; i < in->count; i++)
-        if (!is_relay_name(in->fields[i].key))
+        if (!in->fields[i].extra)
             size += field_size(&in->fields[i]);
     return size;
 }
@@ -91,7 +91,7 @@ void json_relay_write(char *out, const struct json_object *in, bool private, con
     if (text)
         out = put_field(out, text);
     for (size_t i = 0; i < in->count; i++)
-        if (!is_relay_name(in->fields[i].key))
+        if (!in->fields[i].extra)
             out = put_field(out, &in->fields[i]);
 }
 

@@ -215,6 +215,13 @@ void room_wake_waiting(struct room *room)
     pthread_mutex_unlock(&room->members_lock);
 }
 
+/* Whether all that is written of a member's message is ASCII: the message and the name. */
+static bool relays_ascii(const struct member *member, const struct json_object *message)
+{
+    size_t len = strlen(member->quoted);
+    return message->ascii && json_ascii_size(member->quoted, len) == len;
+}
+
 /* The whole frame, written in its place: one allocation and one copy for each message. */
 static struct frame *private_frame(const struct member *member, const struct json_object *message)
 {
@@ -282,7 +289,8 @@ static enum room_fate send_to_member(struct member *member, char *fold,
     struct frame *frame = private_frame(member, private->message);
     if (!frame)
         return ROOM_NO_MEMORY;
-    enum room_fate fate = deliver(member, fold, frame, false, private->ack);
+    bool ascii = relays_ascii(member, private->message);
+    enum room_fate fate = deliver(member, fold, frame, ascii, private->ack);
     if (fate == ROOM_AS_ASCII) {
         frame = escape_frame(frame, grown);
         fate = frame ? deliver(member, fold, frame, true, private->ack) : ROOM_NO_MEMORY;

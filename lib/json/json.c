@@ -21,6 +21,7 @@
 struct scan {
     const char *at, *end;
     const char *why; /* the complaint, NULL while there is none; it is about `at` */
+    bool wide;       /* whether a character of more than one byte was read */
 
     /* The rest is used by json_parse only. The keys of all open objects lie on one stack, those of
      * an object above those of the object around it. */
@@ -81,7 +82,7 @@ static bool is_json_space(char c)
 
 static void skip_space(struct scan *s)
 {
-    while (s->at < s->end && is_json_space(*s->at))
+    while (s->at < s->end && *s->at <= ' ' && is_json_space(*s->at))
         s->at++;
 }
 
@@ -113,6 +114,7 @@ static int32_t utf8_char(struct scan *s)
     if (c < least[more] || c > 0x10FFFF || is_surrogate(c))
         return bad_char(s, why);
     s->at += 1 + more;
+    s->wide = true;
     return c;
 }
 
@@ -232,14 +234,14 @@ static uint64_t key_add(uint64_t key, const char *bytes, size_t len)
 /* Checks the string whose opening quote is at the position of `s`. */
 static bool scan_string(struct scan *s)
 {
-    int32_t c;
-
     s->at++;
-    do {
+    for (;;) {
         s->at += plain_run(s);
-        c = next_char(s);
-    } while (c >= 0);
-    return c == CHAR_END;
+        if (take(s, '"'))
+            return true;
+        if (next_char(s) < 0)
+            return false;
+    }
 }
 
 /* The same for the name of a field; also computes its key. */
@@ -342,7 +344,7 @@ static size_t fields_max(const struct scan *s, uint64_t key)
     size_t max = JSON_FIELDS_MAX + s->is_extra(key);
 
     for (size_t i = 0; i < s->object->count; i++)
-        max += s->is_extra(s->object->fields[i].key);
+        max += s->object->fields[i].extra;
     return max < JSON_FIELDS_MAX + JSON_EXTRA_MAX ? max : JSON_FIELDS_MAX + JSON_EXTRA_MAX;
 }
 
@@ -392,8 +394,10 @@ static bool scan_field(struct scan *s, size_t first)
     if (!scan_value(s))
         return false;
     field.value_len = (size_t)(s->at - field.value);
-    if (s->depth == 1)
-        s->object->fields[s->object->count++] = field;
+    if (s->depth > 1)
+        return true;
+    field.extra = s->is_extra(field.key);
+    s->object->fields[s->object->count++] = field;
     return true;
 }
 
@@ -449,7 +453,9 @@ int json_parse(struct json_object *object, const char *text, size_t len, bool (*
         .at = text, .end = text + len, .object = object, .keys = keys, .is_extra = is_extra};
 
     object->count = 0;
-    if (scan_message(&s))
+    bool good = scan_message(&s);
+    object->ascii = !s.wide;
+    if (good)
         return 0;
     error->offset = (size_t)(s.at - text);
     error->why = s.why;

@@ -29,11 +29,13 @@ struct json_field {
     size_t name_len;
     const char *value; /* the value as written, without the white space around it */
     size_t value_len;
+    bool extra; /* what `is_extra` of json_parse said of its key */
 };
 
 struct json_object {
     struct json_field fields[JSON_FIELDS_MAX + JSON_EXTRA_MAX];
     size_t count;
+    bool ascii; /* the text that was parsed is ASCII throughout */
 };
 
 /* Position and reason of a syntax error. */

@@ -309,6 +309,18 @@ async def test_whenever_the_original_comes_all_it_hears_is_ascii(server):
 
 
 @scenario
+async def test_private_messages_are_escaped_for_the_original(server):
+    """Whatever of it is not ASCII: the text, another field, or only the name of the sender."""
+    old, zoe, bob = await join_original(server, "old"), await join(server, "Zoé"), await join(server, "bob")
+    for sender, name in ((zoe, "Zoé"), (bob, "bob")):
+        for fields in ({"text": "plain"}, {"text": "é"}, {"text": "plain", "é": ["😀"]}):
+            await sender.send("PrivateMessage", TgtUser="old", **fields)
+            while (message := await next_ascii(old))["msgType"] != "PrivateMessage":
+                pass
+            assert (message["SrcUser"], {key: message[key] for key in fields}) == (name, fields)
+
+
+@scenario
 async def test_what_would_take_too_much_of_the_ring_is_not_escaped(serve):
     """An eighth of the ring: nobody is closed, and nothing is lost."""
     server = serve(max_message_bytes=4096, room_buffer_bytes=8 * (4096 + 1024))

@@ -341,6 +341,28 @@ static void an_escape_at_every_place_of_a_name(void **state)
     }
 }
 
+static void an_object_knows_whether_its_text_is_ascii(void **state)
+{
+    static const struct {
+        const char *text;
+        bool ascii;
+    } cases[] = {
+        {"{}", true},
+        {"{\"a\":\"\\u00e9 \\ud83d\\ude00\"}", true},
+        {"{\"a\":\"\xC3\xA9\"}", false},
+        {"{\"\xC3\xA9\":1}", false},
+        {"{\"a\":[{\"b\":\"long enough for a word \xF0\x9F\x98\x80\"}],\"c\":\"d\"}", false},
+    };
+    struct parsed parsed;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        parse_good(&parsed, cases[i].text);
+        assert_int_equal(parsed.object.ascii, cases[i].ascii);
+        drop(&parsed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +375,7 @@ int main(void)
         cmocka_unit_test(rfc8259_7_every_byte_at_every_place),
         cmocka_unit_test(an_escape_at_every_place_of_a_name),
         cmocka_unit_test(rfc3629_4_utf8),
+        cmocka_unit_test(an_object_knows_whether_its_text_is_ascii),
         cmocka_unit_test(rfc8259_8_1_no_byte_order_mark),
         cmocka_unit_test(rfc8259_8_2_no_half_surrogate_pair),
         cmocka_unit_test(a_message_is_one_object),
