@@ -101,10 +101,10 @@ bool outbox_post(struct outbox *out, enum outbox_kind kind, struct frame *frame)
  * from leaving may be released. outbox_send_unlock must follow. */
 void outbox_lock(struct outbox *out, struct outbox *from);
 
-/* Queues and sends one message of another member, and unlocks. `ack`, unless NULL, is queued in
- * `from` (which is locked then), but not sent, before the client can see the message. Returns
- * false, and does not queue `ack`, when the message is not accepted: the client is being closed,
- * half of its queue is used, or memory is out. */
+/* Sends one message of another member, or queues what the socket does not take, and unlocks.
+ * `ack`, unless NULL, is queued in `from` (which is locked then), but not sent, before the client
+ * can answer the message. Returns false, and does not queue `ack`, when the message is not
+ * accepted: the client is being closed, half of its queue is used, or memory is out. */
 bool outbox_send_unlock(struct outbox *out, struct frame *frame, struct outbox *from,
                         struct frame *ack);
 

@@ -23,6 +23,7 @@
 enum {
     READ_BURST = 16 * 1024,
     CALM_MS = 1000, /* after its outbox was blocked a connection waits in poll(2) only */
+    KEEP_AFTER = 8, /* brisk inputs in a row after which the empty input buffer is kept */
 };
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -246,10 +247,11 @@ int connection_read(struct connection *conn)
         n = read_once(conn);
         total += n > 0 ? n : 0;
     }
-    conn->brisk = false;
-    if (total > 0) {
+    if (total == 0) {
+        conn->brisk = 0;
+    } else {
         int64_t now = net_now();
-        conn->brisk = now - conn->heard < STREAM_PATIENCE_MS;
+        conn->brisk = now - conn->heard < STREAM_PATIENCE_MS ? conn->brisk + 1 : 0;
         metrics_add(METRIC_BYTES_IN, total);
         conn->received += (uint64_t)total;
         conn->heard = now;
@@ -493,7 +495,7 @@ int connection_poll(struct connection *conn, int64_t until)
         look = earlier(look, connection_close_deadline(conn));
     else if (!listening && !conn->held)
         look = earlier(look, conn->unread_until);
-    if (!conn->held)
+    if (!conn->held && conn->brisk < KEEP_AFTER)
         ws_release_idle(&conn->reader);
     look = earlier(earlier(look, conn->frame_until), release_idle_memory(conn, now));
     short events = state.events;
@@ -503,7 +505,7 @@ int connection_poll(struct connection *conn, int64_t until)
     if (conn->blocks != state.blocks)
         conn->calm_until = now + CALM_MS;
     conn->blocks = state.blocks;
-    if (conn->brisk && events == POLLIN && end - STREAM_PATIENCE_MS > now &&
+    if (conn->brisk > 0 && events == POLLIN && end - STREAM_PATIENCE_MS > now &&
         now >= conn->calm_until) {
         conn->awaits = true; /* one call instead of two */
         return 1;

@@ -69,7 +69,7 @@ struct connection {
     bool upgraded;             /* it is a WebSocket now */
     bool unread_limited;       /* net_limit_unread was called */
     bool more;                 /* the stream may have more input without polling */
-    bool brisk;                /* the last input came soon after the one before it */
+    unsigned brisk;            /* how many inputs in a row came soon after the one before it */
     unsigned blocks;           /* of its outbox, at the last check */
     int64_t calm_until;        /* until then it does not wait in a read, where no wake-up for a
                                 * blocked outbox reaches it */

@@ -239,6 +239,28 @@ static void test_what_was_begun_is_not_replaced(void **state)
     check_heard(line, "1 3 ");
 }
 
+/* A delivery before which nothing waits, and that the socket takes in part, goes on there. */
+static void test_a_delivery_is_cut_in_its_middle(void **state)
+{
+    struct line *line = *state;
+    narrow(line);
+    assert_true(deliver(line, 40000));
+    assert_int_equal(outbox_state(&line->out).events, POLLOUT);
+    check_heard(line, "1 ");
+}
+
+/* The same if the socket takes nothing of it: TLS holds it, so nothing may overtake it. */
+static void test_a_delivery_is_refused_as_a_whole(void **state)
+{
+    struct line *line = *state;
+    choke(line);
+    assert_true(deliver(line, 100));
+    assert_int_equal(outbox_state(&line->out).events, POLLOUT);
+    post(line, OUTBOX_PONG, 100);
+    assert_true(deliver(line, 100));
+    check_heard(line, "1 2 3 4 ");
+}
+
 static void test_what_tls_holds_is_not_replaced(void **state)
 {
     struct line *line = *state;
@@ -408,6 +430,8 @@ int main(void)
         BOTH(test_ping_is_replaced_while_it_waits),
         BOTH(test_each_kind_replaces_its_own),
         BOTH(test_what_was_begun_is_not_replaced),
+        BOTH(test_a_delivery_is_cut_in_its_middle),
+        BOTH(test_a_delivery_is_refused_as_a_whole),
         BOTH(test_what_tls_holds_is_not_replaced),
         BOTH(test_first_of_the_queue_is_replaced_behind_the_ring),
         BOTH(test_history_is_marked_and_live_is_not),

@@ -60,11 +60,13 @@ static void test_a_list_that_finds_no_memory_is_left_out(void **state)
     check_heard(line, "1 ");
 }
 
-/* A message of another member that finds no memory is refused; nobody is closed for it. */
+/* A message of another member that must be queued and finds no memory is refused; nobody is closed
+ * for it. */
 static void test_a_delivery_that_finds_no_memory_is_refused(void **state)
 {
     struct line *line = *state;
     struct frame *frame = make_frame(line, WS_TEXT, 100), *ack = make_frame(line, WS_TEXT, 50);
+    post(line, OUTBOX_MESSAGE, 50);
     outbox_lock(&line->out, &line->out);
     no_memory_after(0);
     bool accepted = outbox_send_unlock(&line->out, frame, &line->out, ack);
@@ -74,7 +76,38 @@ static void test_a_delivery_that_finds_no_memory_is_refused(void **state)
     assert_true(deliver(line, 100));
     frame_drop(frame);
     frame_drop(ack);
-    check_heard(line, "3 ");
+    check_heard(line, "3 4 ");
+}
+
+static void test_a_delivery_before_which_nothing_waits_needs_no_memory(void **state)
+{
+    struct line *line = *state;
+    struct frame *frame = make_frame(line, WS_TEXT, 100);
+    outbox_lock(&line->out, NULL);
+    no_memory_after(0);
+    bool accepted = outbox_send_unlock(&line->out, frame, NULL, NULL);
+    assert_false(no_memory_end());
+    assert_true(accepted);
+    assert_null(line->out.first);
+    frame_drop(frame);
+    check_heard(line, "1 ");
+}
+
+/* A message that was begun, and for whose rest there is no memory: nothing may follow it. */
+static void test_a_delivery_that_cannot_keep_its_rest_breaks(void **state)
+{
+    struct line *line = *state;
+    narrow(line);
+    struct frame *frame = make_frame(line, WS_TEXT, 60000), *ack = make_frame(line, WS_TEXT, 50);
+    woken(0);
+    outbox_lock(&line->out, &line->out);
+    no_memory_after(0);
+    bool accepted = outbox_send_unlock(&line->out, frame, &line->out, ack);
+    assert_true(no_memory_end());
+    assert_false(accepted);
+    check_broken(line);
+    frame_drop(frame);
+    frame_drop(ack);
 }
 
 /* Each allocation of a Close frame fails once: the stream counts as broken, and its thread wakes. */
@@ -212,6 +245,8 @@ int main(void)
         BOTH(test_a_message_that_finds_no_memory_closes),
         BOTH(test_a_list_that_finds_no_memory_is_left_out),
         BOTH(test_a_delivery_that_finds_no_memory_is_refused),
+        PLAIN(test_a_delivery_before_which_nothing_waits_needs_no_memory),
+        BOTH(test_a_delivery_that_cannot_keep_its_rest_breaks),
         BOTH(test_a_close_that_finds_no_memory_breaks),
         BOTH(test_closing_the_slow_without_memory_breaks),
         BOTH(test_history_that_finds_no_memory_breaks),
