@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Behind nginx and Caddy, set up as in docs/OPERATING.md except for names, ports and certificates.
+"""Behind nginx, Caddy and HAProxy, set up as in docs/OPERATING.md except for names, ports and certificates.
 
 `make test` unpacks them into build/unpacked, because Debian's packages open port 80 as soon as they are
 installed. A proxy that is neither installed nor unpacked is skipped by name.
@@ -39,14 +39,15 @@ from helpers import (
 
 PAGE = (ROOT / "docs" / "OPERATING.md").read_text()
 SECTION = PAGE.split("\n## Behind a proxy\n")[1].split("\n## ")[0]
+CLUSTER = PAGE.split("\n## Two machines\n")[1].split("\n## ")[0]
 NAME = "chat.example.org"
 PATH = ":".join([os.environ["PATH"], "/usr/sbin", f"{UNPACKED}/sbin", f"{UNPACKED}/bin"])
 RECONNECT = 3 * PATIENCE  # backing off takes its time
 FAMILIES = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
 
 
-def snippet(language):
-    return re.search(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)[1]
+def snippet(language, section=SECTION):
+    return re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)[1]
 
 
 def settings():
@@ -158,6 +159,33 @@ class Caddy(Proxy):
         )  # fmt: skip
 
 
+class HAProxy(Proxy):
+    """Before one server, or before two, of which `other` is the second."""
+
+    program = shutil.which("haproxy", path=PATH)
+    other = None
+
+    def environment(self):
+        libraries = ":".join(str(path) for path in (UNPACKED / "lib").glob("*-linux-gnu"))
+        return {**super().environment(), "LD_LIBRARY_PATH": libraries}
+
+    def configuration(self):
+        pem = self.folder / "both.pem"
+        pem.write_text(self.authority.certificate.read_text() + self.authority.key.read_text())
+        site = snippet("haproxy", CLUSTER)
+        site = site.replace("10.0.0.1:12345", f"127.0.0.1:{self.server.port}")
+        if self.other:
+            site = site.replace("10.0.0.2:12345", f"127.0.0.1:{self.other.port}")
+        else:
+            site = re.sub(r" +server two .*\n", "", site)
+        return self.pointed(site.replace("bind :443", f"bind 127.0.0.1:{self.port}")).replace(
+            "/etc/haproxy/chat.example.org.pem", str(pem)
+        )
+
+    def command(self):
+        return [self.program, "-f", self.config]
+
+
 def installed(kind):
     absent = pytest.mark.skipif(not kind.program, reason=f"{kind.__name__} is not installed")
     return pytest.param(kind, id=kind.__name__.lower(), marks=absent)
@@ -179,6 +207,9 @@ def before(tmp_path, authority):
 
 both = pytest.mark.parametrize("kind", [installed(Nginx), installed(Caddy)])
 nginx = pytest.mark.parametrize("kind", [installed(Nginx)])
+without_caddy = pytest.mark.parametrize("kind", [installed(Nginx), installed(HAProxy)])
+haproxy = pytest.mark.parametrize("kind", [installed(HAProxy)])
+each = pytest.mark.parametrize("kind", [installed(Nginx), installed(Caddy), installed(HAProxy)])
 
 
 class From(Raw):
@@ -205,7 +236,7 @@ def get(proxy, path, **fields):
 # ---- Talking -------------------------------------------------------------------------------------
 
 
-@both
+@each
 def test_people_meet_through_it(serve, before, kind):
     """Messages of the maximum size in both directions at once, without encryption."""
     server = serve(**settings(), max_bytes_per_second=0)
@@ -272,10 +303,46 @@ def test_pings_keep_the_silent(serve, before, kind):
         assert bob.message()["text"] == "still here"
 
 
+@haproxy
+def test_it_finds_nothing_wrong_with_the_page(serve, before, kind):
+    proxy = before(kind, serve(**settings()))
+    done = subprocess.run(
+        [kind.program, "-c", "-f", proxy.config], env=proxy.environment(),
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@haproxy
+def test_it_leads_newcomers_to_the_server_that_stays(serve, before, kind):
+    """A room has one server, until that one ends: first it answers with 503, then not at all."""
+    servers = {name: serve(**settings(), server_name=name) for name in ("one", "two")}
+    pair = type("Pair", (kind,), {"other": servers["two"]})
+    proxy = before(pair, servers["one"])
+
+    def server_name():
+        with Raw(proxy) as client:
+            client.upgrade()
+            return client.message()["ServerName"]
+
+    with Raw(proxy) as deaf:
+        deaf.upgrade()
+        first = deaf.message()["ServerName"]
+        deaf.send_text(json.dumps({"msgType": "Join", "Name": "deaf", "Password": PASSWORD}))
+        assert deaf.message()["msgType"] == "Joined"
+        assert {server_name() for _ in range(4)} == {first}
+        servers[first].signal(signal.SIGTERM)
+        assert deaf.close_code() == 1001
+        (other,) = set(servers) - {first}
+        assert {server_name() for _ in range(4)} == {other}
+    servers[first].wait_end()
+    assert server_name() == other
+
+
 # ---- Who it is -----------------------------------------------------------------------------------
 
 
-@both
+@each
 def test_limits_go_by_the_address_behind_it(serve, before, kind):
     """Whatever address a client claims."""
     proxy = before(kind, serve(**settings(), max_clients_per_address=1))
@@ -293,7 +360,7 @@ def test_limits_go_by_the_address_behind_it(serve, before, kind):
             assert client.head().status == status, (address, claimed)
 
 
-@both
+@each
 def test_the_log_has_the_address_behind_it(serve, before, kind):
     server = serve(**settings(), log_addresses=True)
     with From(before(kind, server), "127.0.0.7") as client:
@@ -304,7 +371,7 @@ def test_the_log_has_the_address_behind_it(serve, before, kind):
     assert "wrong_password address=127.0.0.7 " in server.log()
 
 
-@nginx
+@without_caddy
 def test_how_it_is_is_nobody_elses_business(serve, before, kind):
     """The proxy's client is itself a trusted proxy, and forwards for another client."""
     proxy = before(kind, serve(**settings()))
@@ -320,7 +387,7 @@ def test_it_is_called_by_the_name_that_it_allows(serve, before, kind):
     assert get(before(kind, other), "/", Host=NAME).status == 421
 
 
-@both
+@each
 def test_keys_come_through_it_under_the_name_that_it_allows(serve, before, kind):
     """As in docs/OPERATING.md, the proxy's origin is the only one of the server."""
     named, other = serve(**settings()), serve(trusted_proxies=["127.0.0.1"])
