@@ -4,8 +4,9 @@
 "everysec" and "always", all on this machine. Writes the table into docs/SCALING.md, between its two markers.
 
 Two loads, on all nodes at once, a room for each node, so that the engine carries all of them:
-  full   in each room 10 members, each with 16 broadcasts under way: broadcasts per second, CPU
   calm   in each room 2 members, 200 broadcasts a second of all rooms together: from saying to hearing
+  full   in each room 10 members, each with 16 broadcasts under way: broadcasts per second, CPU. It comes last: after it
+         the engine rewrites its file
 
 --rounds N   rounds, in each of which every set-up runs both loads once (5)
 --seconds N  of each load (4)
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -32,6 +34,8 @@ SETTINGS = {
     "SSL": False, "server_ip": "127.0.0.1", "server_port": 0, "server_name": "bench", "server_password": PASSWORD,
     "max_messages_per_second": 0, "max_bytes_per_second": 0, "max_clients_per_address": 0, "history": 0,
 }
+UNPACKED = ROOT / "build" / "unpacked" / "usr" / "bin"  # by tools/deps
+REDIS_SERVER = shutil.which("redis-server", path=f"{os.environ['PATH']}:{UNPACKED}")
 PATIENCE = 30  # s until a program is ready
 RATE = 200     # broadcasts per second of the calm load
 SETUPS = [("alone", None, 1)] + [(f"{sync}, {count}", sync, count) for sync in ("everysec", "always")
@@ -76,7 +80,7 @@ class Setup:
     def start_engine(self):
         path = self.folder / "redis.sock"
         self.engine = self.start(
-            ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "yes",
+            [REDIS_SERVER, "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "yes",
              "--appendfsync", self.sync, "--maxmemory-policy", "noeviction"], "engine.log")
 
         def listens():
@@ -119,8 +123,8 @@ class Setup:
 
 def measure(sync, count, seconds):
     with tempfile.TemporaryDirectory(prefix="bc-") as folder, Setup(folder, sync, count) as setup:
-        full, engine = setup.run(seconds, "--members", 10, "--senders", 10, "--window", 16)
         calm, _ = setup.run(seconds, "--members", 2, "--senders", 1, "--rate", max(1, RATE // count))
+        full, engine = setup.run(seconds, "--members", 10, "--senders", 10, "--window", 16)
     said = sum(report["sent"] for report in full)
     return {
         "rate": sum(report["sent"] / report["seconds"] for report in full),
@@ -156,6 +160,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--print", action="store_true")
     options = parser.parse_args()
+    if not REDIS_SERVER:
+        sys.exit("bench: redis-server is not there: run tools/deps test")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))  # and stop the programs, too
     load, records = os.getloadavg()[0], {name: [] for name, _, _ in SETUPS}
     for number in range(options.rounds):

@@ -150,6 +150,14 @@ static void time_is_up(struct load_run *run, const char *what)
         run->lost = deliveries_expected(run) - run->deliveries;
 }
 
+/* Linux sets an interval timer again only when it is read. */
+static void take_tick(struct load_run *run)
+{
+    uint64_t ticks;
+    if (read(run->timer, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
+        report_fault(run, "timer: %s", strerror(errno));
+}
+
 static void run_until(struct load_run *run, bool (*done)(const struct load_run *), const char *what)
 {
     struct epoll_event events[EVENTS];
@@ -157,15 +165,18 @@ static void run_until(struct load_run *run, bool (*done)(const struct load_run *
         bool more = keep_schedule(run);
         int n = epoll_wait(run->epoll, events, EVENTS, more ? 0 : POLL_MS);
         run->now = report_clock(CLOCK_MONOTONIC);
-        for (int i = 0; i < n && !run->failed; i++)
+        for (int i = 0; i < n && !run->failed; i++) {
             if (events[i].data.ptr)
                 arrive_ready(run, events[i].data.ptr);
+            else
+                take_tick(run);
+        }
         if (run->now > run->deadline)
             time_is_up(run, what);
     }
 }
 
-/* Sets the timer to the schedule's interval. It is edge-triggered, so nobody has to read it. */
+/* Sets the timer to the schedule's interval. */
 static void set_timer(struct load_run *run)
 {
     const struct load_options *o = &run->options;
@@ -175,7 +186,7 @@ static void set_timer(struct load_run *run)
     int64_t step = NANO / per_second > TICK_LEAST ? NANO / per_second : TICK_LEAST;
     struct timespec every = {.tv_sec = step / NANO, .tv_nsec = step % NANO};
     struct itimerspec timer = {.it_interval = every, .it_value = every};
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (timerfd_settime(run->timer, 0, &timer, NULL) < 0 ||
         epoll_ctl(run->epoll, EPOLL_CTL_ADD, run->timer, &event) < 0)
         report_fault(run, "timer: %s", strerror(errno));
