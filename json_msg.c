@@ -30,7 +30,17 @@ _Static_assert(JSON_EXTRA_MAX == 7, "json.h has room for so many");
 int json_parse_message(struct json_object *message, const char *text, size_t len,
                        struct json_error *error)
 {
-    return json_parse(message, text, len, is_relay_name, error);
+    static const struct json_rules rules = {.is_extra = is_relay_name};
+
+    return json_parse(message, text, len, &rules, error);
+}
+
+int json_parse_answer(struct json_object *answer, const char *text, size_t len,
+                      struct json_error *error)
+{
+    static const struct json_rules rules = {.is_extra = is_relay_name, .is_page = true};
+
+    return json_parse(answer, text, len, &rules, error);
 }
 
 enum protocol_error json_error_code(const struct json_object *in)

@@ -23,6 +23,10 @@ struct e2e_keys;
 int json_parse_message(struct json_object *message, const char *text, size_t len,
                        struct json_error *error);
 
+/* The same for what a server says: a History holds messages, which so lie two levels deeper. */
+int json_parse_answer(struct json_object *answer, const char *text, size_t len,
+                      struct json_error *error);
+
 /* The Code of the Error `in`; ERROR_NONE if it is unknown here. */
 enum protocol_error json_error_code(const struct json_object *in);
 

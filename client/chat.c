@@ -546,7 +546,7 @@ void chat_heard(struct chat *chat, const char *text, size_t len)
 {
     struct json_object in;
     struct json_error error;
-    if (json_parse_message(&in, text, len, &error) < 0) {
+    if (json_parse_answer(&in, text, len, &error) < 0) {
         output_note(chat->output, OUTPUT_WARN, "the server sent no JSON: %s", error.why);
         return;
     }

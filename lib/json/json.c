@@ -4,15 +4,12 @@
  *
  * A strict recursive-descent scanner (RFC 8259 §2 to §8), stricter where the RFC lets parsers
  * differ: no equal keys in one object and no half surrogate pairs (both as RFC 7493 §2.1, §2.3),
- * only UTF-8 (RFC 3629 §4), no byte order mark. It builds no tree, and allocates only the result of
- * json_get_string.
+ * only UTF-8 (RFC 3629 §4), no byte order mark. It builds no tree, and allocates nothing.
  */
 #include "lib/json/json.h"
 
 #include <endian.h>
 #include <string.h>
-
-#include <cjson/cJSON.h>
 
 #include "lib/ascii.h"
 #include "lib/hex.h"
@@ -26,7 +23,7 @@ struct scan {
     /* The rest is used by json_parse only. The keys of all open objects lie on one stack, those of
      * an object above those of the object around it. */
     struct json_object *object;
-    bool (*is_extra)(uint64_t key);
+    const struct json_rules *rules;
     size_t depth;   /* arrays and objects open here */
     uint64_t *keys; /* the stack: has room for KEYS_ROOM */
     size_t open;    /* keys on the stack */
@@ -36,7 +33,7 @@ struct scan {
 /* Returned by next_char in place of a character. */
 enum { CHAR_END = -1, CHAR_BAD = -2 };
 
-enum { KEYS_ROOM = JSON_FIELDS_MAX + JSON_EXTRA_MAX + JSON_OPEN_KEYS_MAX };
+enum { KEYS_ROOM = JSON_FIELDS_MAX + JSON_EXTRA_MAX + JSON_PAGE_KEYS_MAX };
 
 _Static_assert(JSON_DEPTH_MAX == 32 && JSON_FIELDS_MAX == 64 && JSON_OPEN_KEYS_MAX == 256,
                "the complaints name these numbers");
@@ -341,7 +338,7 @@ static bool scan_array(struct scan *s)
 /* How many fields the object may have, given the names so far and `key`. */
 static size_t fields_max(const struct scan *s, uint64_t key)
 {
-    size_t max = JSON_FIELDS_MAX + s->is_extra(key);
+    size_t max = JSON_FIELDS_MAX + s->rules->is_extra(key);
 
     for (size_t i = 0; i < s->object->count; i++)
         max += s->object->fields[i].extra;
@@ -359,7 +356,8 @@ static bool open_key(struct scan *s, size_t first, uint64_t key)
     bool many = s->depth == 1 && s->object->count >= JSON_FIELDS_MAX;
     if (many && s->object->count >= fields_max(s, key))
         return fail(s, "the object has 64 names at most");
-    if (s->depth > 1 && s->open - s->nested == JSON_OPEN_KEYS_MAX)
+    size_t nested_max = s->rules->is_page ? JSON_PAGE_KEYS_MAX : JSON_OPEN_KEYS_MAX;
+    if (s->depth > 1 && s->open - s->nested == nested_max)
         return fail(s, "nested objects have 256 names at most");
     s->keys[s->open++] = key;
     return true;
@@ -396,7 +394,7 @@ static bool scan_field(struct scan *s, size_t first)
     field.value_len = (size_t)(s->at - field.value);
     if (s->depth > 1)
         return true;
-    field.extra = s->is_extra(field.key);
+    field.extra = s->rules->is_extra(field.key);
     s->object->fields[s->object->count++] = field;
     return true;
 }
@@ -420,10 +418,10 @@ static bool scan_object(struct scan *s)
     return take(s, '}') || fail(s, "a comma or } is missing");
 }
 
-/* Each level is a recursion, so JSON_DEPTH_MAX also bounds the thread's stack (RFC 8259 §9). */
+/* Each level is a recursion, so this also bounds the thread's stack (RFC 8259 §9). */
 static bool scan_nested(struct scan *s)
 {
-    if (s->depth == JSON_DEPTH_MAX)
+    if (s->depth == (size_t)(s->rules->is_page ? JSON_PAGE_DEPTH_MAX : JSON_DEPTH_MAX))
         return fail(s, "arrays and objects nest 32 deep at most");
     if (s->depth++ == 1)
         s->nested = s->open;
@@ -445,12 +443,11 @@ static bool scan_message(struct scan *s)
     return s->at == s->end || fail(s, "nothing may follow the object");
 }
 
-int json_parse(struct json_object *object, const char *text, size_t len, bool (*is_extra)(uint64_t),
-               struct json_error *error)
+int json_parse(struct json_object *object, const char *text, size_t len,
+               const struct json_rules *rules, struct json_error *error)
 {
     uint64_t keys[KEYS_ROOM];
-    struct scan s = {
-        .at = text, .end = text + len, .object = object, .keys = keys, .is_extra = is_extra};
+    struct scan s = {.at = text, .end = text + len, .object = object, .keys = keys, .rules = rules};
 
     object->count = 0;
     bool good = scan_message(&s);
@@ -462,39 +459,7 @@ int json_parse(struct json_object *object, const char *text, size_t len, bool (*
     return -1;
 }
 
-/* ---- Fields ------------------------------------------------------------------------- */
-
-const struct json_field *json_find_key(const struct json_object *object, uint64_t key)
-{
-    for (size_t i = 0; i < object->count; i++)
-        if (object->fields[i].key == key)
-            return &object->fields[i];
-    return NULL;
-}
-
-bool json_is_string(const struct json_field *field)
-{
-    return field && field->value[0] == '"';
-}
-
-const char *json_kind(const struct json_field *field)
-{
-    switch (field->value[0]) {
-    case '"':
-        return "a string";
-    case '{':
-        return "an object";
-    case '[':
-        return "an array";
-    case 't':
-    case 'f':
-        return "true or false";
-    case 'n':
-        return "null";
-    default:
-        return "a number";
-    }
-}
+/* ---- values again ------------------------------------------------------------------- */
 
 long json_string(const struct json_field *field, char *out, size_t cap)
 {
@@ -524,49 +489,16 @@ long json_string(const struct json_field *field, char *out, size_t cap)
     return (long)len;
 }
 
-char *json_get_string(const struct json_object *object, const char *name)
-{
-    const struct json_field *field = json_find(object, name);
-    char *text = field ? cJSON_malloc(field->value_len) : NULL; /* decoding makes it shorter */
-
-    if (text && json_string(field, text, field->value_len) >= 0)
-        return text;
-    cJSON_free(text);
-    return NULL;
-}
-
-uint64_t json_get_uint(const struct json_object *object, const char *name)
-{
-    const struct json_field *field = json_find(object, name);
-    uint64_t number = 0;
-
-    return field && json_number(field, &number) == 0 ? number : 0;
-}
-
-bool json_get_bool(const struct json_object *object, const char *name)
-{
-    const struct json_field *field = json_find(object, name);
-
-    return field && field->value[0] == 't';
-}
-
-bool json_equals(const struct json_object *object, const char *name, const char *text)
-{
-    char *value = json_get_string(object, name);
-    bool same = value && strcmp(value, text) == 0;
-
-    cJSON_free(value);
-    return same;
-}
-
-/* The array was parsed before, so reading it again cannot fail. */
+/* The array was parsed before, so reading it again cannot fail. It may be one of a page. */
 bool json_element(const struct json_field *array, size_t *at, struct json_field *element)
 {
+    static const struct json_rules page = {.is_page = true};
     uint64_t keys[KEYS_ROOM];
     struct json_object ignored = {.count = 0};
     struct scan s = {.at = array->value + *at,
                      .end = array->value + array->value_len,
                      .object = &ignored,
+                     .rules = &page,
                      .depth = 1,
                      .keys = keys};
 
@@ -580,20 +512,4 @@ bool json_element(const struct json_field *array, size_t *at, struct json_field 
     skip_space(&s);
     *at = (size_t)(s.at - array->value);
     return true;
-}
-
-int json_number(const struct json_field *field, uint64_t *out)
-{
-    const uint64_t most = UINT64_C(1) << 53;
-    uint64_t number = 0;
-
-    for (size_t i = 0; i < field->value_len; i++) {
-        if (!ascii_is_digit(field->value[i]))
-            return -1;
-        number = number * 10 + (uint64_t)(field->value[i] - '0');
-        if (number > most)
-            return -1;
-    }
-    *out = number;
-    return 0;
 }

@@ -20,6 +20,10 @@ enum {
     JSON_FIELDS_MAX = 64,     /* fields at the top level; more is refused */
     JSON_OPEN_KEYS_MAX = 256, /* keys below the top level in all open objects; more is refused */
     JSON_EXTRA_MAX = 7,       /* top-level fields that do not count, if json_parse is told so */
+
+    /* The same two of a page: an object with an array of messages within these bounds. */
+    JSON_PAGE_DEPTH_MAX = JSON_DEPTH_MAX + 2,
+    JSON_PAGE_KEYS_MAX = JSON_OPEN_KEYS_MAX + JSON_FIELDS_MAX + JSON_EXTRA_MAX,
 };
 
 /* One field of the top-level object. All pointers borrow from the text that was parsed. */
@@ -29,7 +33,7 @@ struct json_field {
     size_t name_len;
     const char *value; /* the value as written, without the white space around it */
     size_t value_len;
-    bool extra; /* what `is_extra` of json_parse said of its key */
+    bool extra; /* what `is_extra` said of its key */
 };
 
 struct json_object {
@@ -44,12 +48,17 @@ struct json_error {
     const char *why; /* a constant string: "a comma or } is missing" */
 };
 
+/* Which fields and bounds json_parse accepts. */
+struct json_rules {
+    bool (*is_extra)(uint64_t key); /* whether a top-level field of that json_key does not count */
+    bool is_page;                   /* the bounds of a page, not of a message */
+};
+
 /* Parses `len` bytes that must be exactly one JSON object: RFC 8259 grammar, valid UTF-8, only
- * white space after it, no two equal keys in one object, no half surrogate pairs, within the three
- * bounds above. Up to JSON_EXTRA_MAX fields for whose json_key `is_extra` is true do not count; it
- * must not be NULL. Returns 0, or -1 and *error. */
-int json_parse(struct json_object *object, const char *text, size_t len, bool (*is_extra)(uint64_t),
-               struct json_error *error);
+ * white space after it, no two equal keys in one object, no half surrogate pairs, within the bounds
+ * above. Up to JSON_EXTRA_MAX fields do not count. Returns 0, or -1 and *error. */
+int json_parse(struct json_object *object, const char *text, size_t len,
+               const struct json_rules *rules, struct json_error *error);
 
 #define JSON_KEY_START UINT64_C(0xcbf29ce484222325)
 

@@ -26,7 +26,7 @@ FUZZ_LEN_continuity = 1024
 
 # The same for line coverage of the fuzz targets, and its minimum in percent.
 COVER       := -fprofile-instr-generate -fcoverage-mapping
-COVER_FILES := $(wildcard lib/http/*.c) lib/authority.c lib/origin.c ws.c lib/json/json.c json_msg.c $(wildcard base/config*.c) lib/name.c lib/crypto/e2e.c \
+COVER_FILES := $(wildcard lib/http/*.c) lib/authority.c lib/origin.c ws.c lib/json/json.c lib/json/json_fields.c json_msg.c $(wildcard base/config*.c) lib/name.c lib/crypto/e2e.c \
                cluster/redis_reply.c cluster/log_entry.c cluster/log_order.c client/keys/seal.c client/keys/continuity.c client/keys/continuity_out.c
 COVER_LEAST ?= 90
 COVERERS    := $(FUZZERS:build/fuzz/%=build/cover/%)

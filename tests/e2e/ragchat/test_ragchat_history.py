@@ -48,6 +48,30 @@ def ask(screen, line, answer):
 # ---- On a terminal -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("fields", [
+    {"deep": json.loads("[" * 31 + "]" * 31)},
+    {**{f"x{n}": n for n in range(62)}, "wide": {f"y{n}": n for n in range(256)}},
+], ids=["deep", "wide"])
+def test_history_shows_what_is_as_deep_and_wide_as_is_allowed(serve, ana, fields):
+    """In an answer such a message lies two levels deeper."""
+
+    @scenario
+    async def talk():
+        eve = await join(server, "eve")
+        await eve.ask("Broadcast", text="first", **fields)
+        for text in ("second", "third", "fourth"):
+            await eve.ask("Broadcast", text=text)
+
+    server = serve(history=1, **FAST)
+    talk()
+    ana = ana(server)
+    ana.wait("eve: fourth")
+    ask(ana, "/history", "that was before, and there is nothing older")
+    assert earlier(ana) == ["first", "second", "third"]
+    ask(ana, "/search first", "that was found, and nothing older")
+    assert earlier(ana)[3:] == ["first"]
+
+
 def test_history_goes_back_page_by_page(serve, ana):
     server = serve(history=2, **FAST)
     fill(server, *[f"number {number}" for number in range(30)])

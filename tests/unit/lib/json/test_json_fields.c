@@ -127,6 +127,59 @@ static void open_keys_are_bounded(void **state)
                         "nested objects have 256 names at most");
 }
 
+/* A message that uses up all three bounds, but for `less` levels, to the end of `page`. */
+static void append_largest_message(struct page *page, size_t less)
+{
+    append(page, "{\"msgType\":0,\"SrcUser\":0,\"TgtUser\":0,\"text\":0,\"Id\":0,\"Time\":0,"
+                 "\"History\":0,");
+    append_fields(page, "k", JSON_FIELDS_MAX - 1);
+    append(page, ",\"deep\":{");
+    append_fields(page, "j", JSON_OPEN_KEYS_MAX - 1);
+    append(page, ",\"deeper\":");
+    for (size_t i = 2; i < JSON_DEPTH_MAX - less; i++)
+        append(page, "[");
+    for (size_t i = 2; i < JSON_DEPTH_MAX - less; i++)
+        append(page, "]");
+    append(page, "}}");
+}
+
+static int parse_page(const struct page *page, struct json_object *answer)
+{
+    struct json_error error;
+
+    return json_parse_answer(answer, page->text, page->len, &error);
+}
+
+static void an_answer_has_room_for_the_largest_messages(void **state)
+{
+    struct page message = {.len = 0}, answer = {.len = 0}, deeper = {.len = 0};
+    struct json_object object;
+    struct json_field element;
+    size_t at = 0;
+
+    (void)state;
+    append_largest_message(&message, 0);
+    assert_string_equal(complaint(&message), "none");
+    append(&answer, "{\"Messages\":[%s,%s]}", message.text, message.text);
+    assert_int_equal(parse_page(&answer, &object), 0);
+    assert_string_not_equal(complaint(&answer), "none");
+    for (int count = 0; count < 2; count++) {
+        assert_true(json_element(json_find(&object, "Messages"), &at, &element));
+        assert_int_equal(element.value_len, message.len);
+        assert_memory_equal(element.value, message.text, message.len);
+    }
+    assert_false(json_element(json_find(&object, "Messages"), &at, &element));
+    append(&deeper, "{\"Messages\":[[%s]]}", message.text);
+    assert_int_equal(parse_page(&deeper, &object), -1);
+    deeper.len = message.len = 0;
+    append_largest_message(&message, 1);
+    append(&deeper, "{\"Messages\":[[%s]]}", message.text);
+    assert_int_equal(parse_page(&deeper, &object), 0);
+    deeper.len = 0;
+    append(&deeper, "{\"Messages\":{\"one more\":%s}}", message.text);
+    assert_int_equal(parse_page(&deeper, &object), -1);
+}
+
 static void a_closed_object_gives_its_keys_back(void **state)
 {
     struct page page = {.len = 0};
@@ -465,6 +518,7 @@ int main(void)
         cmocka_unit_test(depth_counts_what_is_open_only),
         cmocka_unit_test(fields_are_bounded),
         cmocka_unit_test(open_keys_are_bounded),
+        cmocka_unit_test(an_answer_has_room_for_the_largest_messages),
         cmocka_unit_test(a_closed_object_gives_its_keys_back),
         cmocka_unit_test(keys_are_fnv1a),
         cmocka_unit_test(fields_are_found_by_their_decoded_name),
