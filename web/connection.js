@@ -48,6 +48,11 @@ export function secondsOf(retryAfter) {
   return Number.isFinite(retryAfter) && retryAfter >= 1 && retryAfter <= LONGEST_REFUSAL ? Math.ceil(retryAfter) : 0;
 }
 
+/** A message as the server accepts it: half a surrogate pair, which is no UTF-8, becomes U+FFFD. */
+function encode(message) {
+  return JSON.stringify(message, (_, value) => (typeof value === "string" ? value.toWellFormed?.() ?? value : value));
+}
+
 /** A JSON object with a msgType, or null for anything else, which is ignored. */
 export function decode(data) {
   try {
@@ -178,7 +183,7 @@ export class Connection {
   /** Sends a message; false if we are not joined. */
   send(message) {
     if (!this.#in || this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify(message));
+    this.#socket.send(encode(message));
     return true;
   }
 
@@ -218,7 +223,7 @@ export class Connection {
     const fields = await this.#on.hello(hello, name);
     sent.hasKeys = "IdentityKey" in fields;
     if ((socket === this.#socket || socket === this.#rename?.socket) && socket.readyState === WebSocket.OPEN) {
-      socket.send(JSON.stringify({ ...join, ...fields }));
+      socket.send(encode({ ...join, ...fields }));
     }
   }
 
@@ -228,7 +233,7 @@ export class Connection {
     if (Code !== "wrong_origin" || !sent?.hasKeys) return false;
     sent.hasKeys = false;
     this.#on.withoutKeys();
-    socket.send(JSON.stringify(sent.join));
+    socket.send(encode(sent.join));
     return true;
   }
 

@@ -67,6 +67,19 @@ test("waiting doubles up to half a minute, and half of it is left to chance", ()
   assert.equal(backoff(20, 0), 15000);
 });
 
+test("half a surrogate pair, which no JSON may hold, is sent as U+FFFD", async () => {
+  const { link, log } = makeLink();
+  await comeIn(link, log);
+  link.send({ msgType: "GetUsers", Prefix: "\ud83d", Deep: [{ of: "a\ude00\ud83d\ude00" }] });
+  const [, { Prefix, Deep }] = lastSocket().said;
+  assert.deepEqual([Prefix, Deep], ["\ufffd", [{ of: "a\ufffd\ud83d\ude00" }]]);
+  const { link: other } = makeLink();
+  other.join("a\ud83d", "963\ude00");
+  lastSocket().hear(HELLO);
+  await settle();
+  assert.deepEqual([lastSocket().said[0].Name, lastSocket().said[0].Password], ["a\ufffd", "963\ufffd"]);
+});
+
 test("what is not a message is passed over", () => {
   for (const data of ["", "{", "null", "[]", '"x"', "{}", '{"msgType":1}']) assert.equal(decode(data), null);
   assert.equal(decode('{"msgType":"X"}').msgType, "X");
