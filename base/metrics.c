@@ -72,6 +72,8 @@ static const struct {
                                  "Attempts to store broadcasts that failed."},
     [METRIC_HISTORY_FAILING] = {"history_failing", "", "gauge",
                                 "1 while broadcasts are not stored that should be."},
+    [METRIC_HISTORY_UNOPENED] = {"history_unopened_rooms", "", "gauge",
+                                 "Rooms that are not stored, because they could not be opened."},
     [METRIC_ENGINE_UP] = {"engine_up", "", "gauge", "1 while the engine of the cluster answers."},
     [METRIC_ENGINE_SILENCE] = {"engine_read_age_seconds", "", "gauge",
                                "Time since the engine should have answered."},

@@ -37,6 +37,7 @@ enum metric {
     METRIC_HISTORY_LOST,   /* broadcasts that were overwritten before they could be stored */
     METRIC_HISTORY_FAILURES, /* attempts to store that failed */
     METRIC_HISTORY_FAILING,  /* gauge: 1 while broadcasts are not stored that should be */
+    METRIC_HISTORY_UNOPENED, /* gauge: rooms that could not be opened in the history file */
     METRIC_ENGINE_UP,        /* gauge: 1 while the engine of a cluster answers */
     METRIC_ENGINE_SILENCE,   /* gauge: seconds since it should have answered */
     METRIC_ENGINE_QUEUE,     /* gauge: bytes that wait for it */

@@ -32,6 +32,8 @@ static void room_free(struct room *room)
 {
     if (room->link)
         bridge_link_free(room->link);
+    if (room->storage.unopened)
+        metrics_add(METRIC_HISTORY_UNOPENED, -1);
     pthread_mutex_destroy(&room->members_lock);
     pthread_mutex_destroy(&room->names_lock);
     pthread_mutex_destroy(&room->storage.load_lock);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "delivery/frame.h"
 #include "room/keeper.h"
 #include "room/room_parts.h"
@@ -60,6 +61,8 @@ static void load_room(struct room *room)
             LOG_LEVEL_ERROR, "history_failed",
             "room=\"%s\" why=\"it cannot be opened in the history file, so it is not stored\"",
             room->name);
+        s->unopened = true;
+        metrics_add(METRIC_HISTORY_UNOPENED, 1);
         return;
     }
     memcpy(room->epoch, s->place.epoch, sizeof(room->epoch));

@@ -31,6 +31,7 @@ struct room_storage {
     bool wanted;                 /* [I] the settings say that it is stored */
     pthread_mutex_t load_lock;   /* held while the room is loaded */
     bool loaded;                 /* [load] that was done, or has failed */
+    bool unopened;               /* [load] it has failed, which METRIC_HISTORY_UNOPENED counts */
     atomic_bool stored;          /* [a] its broadcasts are stored */
     atomic_bool queued;          /* [a] it is in the keeper's queue */
     atomic_bool has_waiting;     /* [a] a member waits for the keeper */

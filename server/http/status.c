@@ -58,10 +58,9 @@ static void answer_health(const struct http_request *rq, bool stopping,
 {
     bool ill = bridge_silence_ms() >= BRIDGE_ILL_MS;
     const char *why = stopping ? "the server is shutting down" : ill ? "engine" : "out of memory";
+    bool lacks = metrics_value(METRIC_HISTORY_FAILING) || metrics_value(METRIC_HISTORY_UNOPENED);
     const char *text =
-        metrics_value(METRIC_HISTORY_FAILING)
-            ? "ok, but messages are not being stored: see history_failed in the log\n"
-            : "ok\n";
+        lacks ? "ok, but messages are not being stored: see history_failed in the log\n" : "ok\n";
     answer->body = stopping || ill ? NULL : strdup(text);
     answer->body_len = strlen(text);
     answer_with(rq, "text/plain; charset=utf-8", why, answer);

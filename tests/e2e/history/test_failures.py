@@ -48,6 +48,25 @@ async def fill(peer):
 
 
 @scenario
+async def test_a_room_that_cannot_be_opened_is_told_until_it_is_left(tmp_path):
+    server = start(tmp_path, history_rooms=["", "tea"])
+    ana = await join(server, "Ana")
+    await say(ana, "stored")
+    await until(lambda: stored(server), "the text to be stored")
+    assert (get(server, "/healthz"), metric(server, "unopened_rooms")) == ("ok\n", 0)
+    with contextlib.closing(sqlite3.connect(server.folder / "history.db")) as base:
+        base.execute("ALTER TABLE room RENAME TO lost")
+        bob = await join(server, "Bob", "/rooms/tea")
+        base.execute("ALTER TABLE lost RENAME TO room")
+    assert 'room="tea" why="it cannot be opened in the history file' in server.log()
+    await say(ana, "stored, too")
+    assert "not being stored" in get(server, "/healthz") and metric(server, "unopened_rooms") == 1
+    await bob.close()
+    await until(lambda: metric(server, "unopened_rooms") == 0, "the room to be gone")
+    assert get(server, "/healthz") == "ok\n"
+
+
+@scenario
 async def test_a_full_disk_is_told_and_made_up_for(tmp_path):
     server = start(tmp_path, preexec_fn=limit_files)
     ana = await join(server, "Ana")
