@@ -267,6 +267,28 @@ async def test_clients_of_the_original(pair):
     assert (await ana.message())["text"] == "hi"
 
 
+@pytest.mark.parametrize("fields", [
+    {"deep": json.loads("[" * 31 + "]" * 31)},
+    {**{f"x{n}": n for n in range(62)}, "wide": {f"y{n}": n for n in range(256)}},
+    {"Ref": json.loads("[" * 31 + "]" * 31)},
+], ids=["deep", "wide", "ref"])
+@scenario
+async def test_what_is_as_deep_and_wide_as_is_allowed(cluster, fields):
+    """Said, in private, and for a node that comes late."""
+    nodes = cluster()
+    ana, bob = await join(nodes.node(), "Ana"), await join(nodes.node(), "Bob")
+    said = await say(ana, "largest", **fields)
+    assert {key: said[key] for key in fields} == fields
+    assert (await broadcasts(bob, 1)) == [said]
+    await ana.send("PrivateMessage", TgtUser="Bob", text="psst", **fields)
+    heard = await bob.message()
+    assert {key: heard[key] for key in fields} == fields
+    if "Ref" in fields:
+        assert (await ana.message()) == {"msgType": "Delivered", "TgtUser": "Bob", **fields}
+    late = await join(nodes.node(), "Cem")
+    assert late.history == [{**said, "History": True}]
+
+
 @scenario
 async def test_a_room_survives_its_members(pair):
     one, two = pair
