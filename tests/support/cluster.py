@@ -128,6 +128,20 @@ class Engine:
             self.kill()
 
 
+class AddressedEngine(Engine):
+    """An engine with a port, for replicas and sentinels."""
+
+    def __init__(self, folder, port, *options, name="engine"):
+        fast = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+        super().__init__(folder, (*DURABLE, "--bind", "127.0.0.1", "--port", str(port), *fast, *options), name=name)
+
+
+def caught_up(master, replica):
+    """A condition: the replica has all of the main room that its master has, and hears the next of it."""
+    return lambda: (replica.ask("XLEN", "ragnarok:{-}:log") == master.ask("XLEN", "ragnarok:{-}:log")
+                    and "master_link_status:up" in replica.ask("INFO", "replication").decode())
+
+
 class Cluster:
     """An engine and its nodes."""
 
@@ -175,6 +189,18 @@ async def join_when_open(node, name, **fields):
         except AssertionError as refused:
             if "unavailable" not in str(refused) or time.monotonic() > deadline:
                 raise
+
+
+async def hear(peer, *texts):
+    """Waits until it hears these, in this order, whatever comes in between."""
+    for text in texts:
+        while (await peer.message()).get("text") != text:
+            pass
+
+
+async def say_and_hear(peer, text):
+    await peer.send("Broadcast", text=text)
+    await hear(peer, text)
 
 
 def get(node, path):

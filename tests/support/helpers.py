@@ -76,6 +76,11 @@ def wait_until(condition, what, patience=PATIENCE):
         time.sleep(0.01)
 
 
+async def until(condition, what):
+    """The same without holding up the members of this test."""
+    return await asyncio.to_thread(wait_until, condition, what)
+
+
 def in_time(action, seconds=SCALE):
     """Whether `action` is done within these seconds in one of three rounds, because the machine may
     be busy with other work."""

@@ -11,7 +11,7 @@ import urllib.request
 
 import websockets
 
-from helpers import PASSWORD, PATIENCE, ROOT, Peer, Server, strict_loads, wait_until
+from helpers import PASSWORD, PATIENCE, ROOT, Peer, Server, strict_loads
 
 HISTORY = {
     "history": 100,
@@ -69,10 +69,6 @@ def get(server, path):
 def metric(server, name):
     pattern = rf"^ragnarok_history_{re.escape(name)} (\d+)$"
     return int(re.search(pattern, get(server, "/metrics"), re.MULTILINE)[1])
-
-
-async def until(condition, what):
-    await asyncio.to_thread(wait_until, condition, what)
 
 
 async def say(peer, *texts):

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from cluster import DURABLE, Engine, EngineLine, metric
+from cluster import AddressedEngine, EngineLine, caught_up, hear, metric
 from cluster_crowd import Crowd
-from helpers import ROOT, held_port, join, scenario, wait_until
+from helpers import ROOT, held_port, join, scenario, until
 
 PAGE = (ROOT / "docs" / "OPERATING.md").read_text()
 RULE = re.search(r"^user ragnarok on >(\S+) (.*)$", PAGE, re.MULTILINE)
@@ -38,8 +38,7 @@ async def guarded(cluster):
 async def both_hear(ana, bob, text):
     await ana.send("Broadcast", text=text)
     for peer in (ana, bob):
-        while (await peer.message()).get("text") != text:
-            pass
+        await hear(peer, text)
 
 
 async def told(peer, delivery):
@@ -50,10 +49,9 @@ async def told(peer, delivery):
 async def goes_on(ana, bob, node, text):
     """What was said meanwhile comes, in order, and nobody had to leave."""
     for peer in (ana, bob):
-        while (await peer.message()).get("text") != text:
-            pass
+        await hear(peer, text)
     await both_hear(bob, ana, "and on")
-    await asyncio.to_thread(wait_until, lambda: metric(node, "up") == 1, "the engine")
+    await until(lambda: metric(node, "up") == 1, "the engine")
     assert metric(node, "fenced_total") + metric(node, "rollbacks_total") == 0
 
 
@@ -82,7 +80,7 @@ async def test_the_right_to_read_is_missed_and_named(cluster):
     hang_up(engine)
     await ana.send("Broadcast", text="meanwhile")
     await told(ana, "waiting")
-    await asyncio.to_thread(wait_until, lambda: "'xread'" in one.log(), "a line that names it")
+    await until(lambda: "'xread'" in one.log(), "a line that names it")
     permit(engine, "+xread")
     await goes_on(ana, bob, one, "meanwhile")
 
@@ -94,7 +92,7 @@ async def test_a_right_of_the_script_that_is_missing_loses_nothing(cluster):
     permit(engine, "-xadd")
     await ana.send("Broadcast", text="meanwhile")
     await told(ana, "waiting")
-    await asyncio.to_thread(wait_until, lambda: "can't run this command" in one.log(), "a line that names it")
+    await until(lambda: "can't run this command" in one.log(), "a line that names it")
     permit(engine, "+xadd")
     await goes_on(ana, bob, one, "meanwhile")
 
@@ -107,24 +105,12 @@ async def test_a_password_that_is_changed_is_missed_and_named(cluster):
     hang_up(engine)
     await ana.send("Broadcast", text="meanwhile")
     await told(ana, "waiting")
-    await asyncio.to_thread(wait_until, lambda: "AUTH" in one.log(), "a line that names it")
+    await until(lambda: "AUTH" in one.log(), "a line that names it")
     permit(engine, f">{RULE[1]}")
     await goes_on(ana, bob, one, "meanwhile")
 
 
 # ---- Failover ----
-
-
-class Addressed(Engine):
-    """An engine that replicas can reach."""
-
-    def __init__(self, folder, port, *options, name="engine"):
-        super().__init__(folder, (*DURABLE, "--port", str(port), *options), name=name)
-
-
-def caught_up(master, replica):
-    return lambda: (replica.ask("XLEN", "ragnarok:{-}:log") == master.ask("XLEN", "ragnarok:{-}:log")
-                    and "master_link_status:up" in replica.ask("INFO", "replication").decode())
 
 
 def roles_asked(engine):
@@ -139,8 +125,8 @@ async def test_failover_to_a_replica_that_lagged(cluster):
     both = cluster()
     both.engine.finish()
     with held_port() as port, contextlib.ExitStack() as stack:
-        master = both.engine = Addressed(both.folder, port, "--repl-diskless-sync-delay", "0", name="master")
-        replica = Addressed(both.folder, 0, "--replicaof", "127.0.0.1", str(port), name="replica")
+        master = both.engine = AddressedEngine(both.folder, port, name="master")
+        replica = AddressedEngine(both.folder, 0, "--replicaof", "127.0.0.1", str(port), name="replica")
         stack.callback(replica.finish)
         link = both.folder / "engine.sock"
         link.symlink_to(master.path)
@@ -148,7 +134,7 @@ async def test_failover_to_a_replica_that_lagged(cluster):
         async with Crowd([node.port for node in nodes], 3, 9) as crowd:
             crowd.allow(10)
             await crowd.all_heard()
-            await asyncio.to_thread(wait_until, caught_up(master, replica), "the replica")
+            await until(caught_up(master, replica), "the replica")
             replica.ask("REPLICAOF", "127.0.0.1", "1")  # its line is lost
             crowd.allow(20)
             await crowd.all_heard()
@@ -157,7 +143,7 @@ async def test_failover_to_a_replica_that_lagged(cluster):
             link.unlink()
             link.symlink_to(replica.path)
             await asyncio.to_thread(master.kill)
-            await asyncio.to_thread(wait_until, lambda: roles_asked(replica) >= 8, "nodes to ask its role")
+            await until(lambda: roles_asked(replica) >= 8, "nodes to ask its role")
             assert not crowd.returned
             replica.ask("REPLICAOF", "NO", "ONE")
             await crowd.until(lambda: len(crowd.returned) == 12 and crowd.all_in(), "all to come back")

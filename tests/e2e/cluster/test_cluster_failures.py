@@ -8,13 +8,9 @@ import time
 
 from cluster import DURABLE, Engine, get, join_when_open, metric
 from e2e_reference import Person
-from helpers import PASSWORD, SETTINGS, Raw, greeted, join, join_as, run, scenario, wait_until
+from helpers import PASSWORD, SETTINGS, Raw, greeted, join, join_as, run, scenario, until
 
 LEASE = 3
-
-
-async def until(condition, what):
-    return await asyncio.to_thread(wait_until, condition, what)
 
 
 async def heard(peer, *texts):

@@ -6,9 +6,9 @@ import contextlib
 import pytest
 
 from certificates import openssl
-from cluster import DURABLE, Engine, get, metric
-from helpers import held_port, join, scenario, wait_until
-from test_sentinel import CONF, NAME, sentinel
+from cluster import DURABLE, Engine, get, metric, say_and_hear
+from helpers import held_port, join, scenario, until
+from test_sentinel import NAME, sentinel
 
 
 def make_authority(folder, name="ca"):
@@ -45,30 +45,20 @@ def engine_over_tls(both, names):
         yield port
 
 
-async def talk_over(node):
-    peer = await join(node, "Ana")
-    await peer.send("Broadcast", text="here")
-    while (await peer.message()).get("text") != "here":
-        pass
-
-
 @scenario
 async def test_rooms_are_shared_over_tls(cluster):
     both = cluster()
     with engine_over_tls(both, "IP:127.0.0.1") as port:
         ca = str(both.folder / "ca.crt")
         node = await asyncio.to_thread(both.node, cluster_engine=f"tls:127.0.0.1:{port}", cluster_ca=ca)
-        await talk_over(node)
+        await say_and_hear(await join(node, "Ana"), "here")
         both.engine.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await until_up(node)
-        peer = await join(node, "Bob")
-        await peer.send("Broadcast", text="and again")
-        while (await peer.message()).get("text") != "and again":
-            pass
+        await say_and_hear(await join(node, "Bob"), "and again")
 
 
 async def until_up(node):
-    await asyncio.to_thread(wait_until, lambda: metric(node, "up") == 1, "the engine")
+    await until(lambda: metric(node, "up") == 1, "the engine")
 
 
 @pytest.mark.parametrize(
@@ -80,24 +70,23 @@ async def test_a_certificate_that_is_not_the_engines_is_refused(cluster, names, 
     with engine_over_tls(both, names) as port:
         address = f"tls:127.0.0.1:{port}"
         node = await asyncio.to_thread(both.node, cluster_engine=address, cluster_ca=str(both.folder / ca))
-        await asyncio.to_thread(wait_until, lambda: get(node, "/healthz")[0] == 503, "/healthz")
+        await until(lambda: get(node, "/healthz")[0] == 503, "/healthz")
         refusals = [line for line in node.log().splitlines() if "the certificate is refused" in line]
         assert refusals and all(why in line for line in refusals)
 
 
 @scenario
-async def test_sentinels_and_their_engine_over_tls(cluster, monkeypatch):
+async def test_sentinels_and_their_engine_over_tls(cluster):
     both = cluster()
     with engine_over_tls(both, "IP:127.0.0.1") as port, held_port() as watch:
         files = (f"tls-{what} {both.folder / file}" for what, file in
                  (("cert-file", "engine.crt"), ("key-file", "engine.pem"), ("ca-cert-file", "ca.crt")))  # fmt: skip
-        secure = "\n".join([*files, "tls-auth-clients no", "tls-replication yes", f"tls-port {watch}"])
-        monkeypatch.setattr("test_sentinel.CONF", CONF.replace("port {port}\n", f"port 0\n{secure}\n", 1))
-        with sentinel(both.folder, watch, port):
+        listens = ["port 0", f"tls-port {watch}", *files, "tls-auth-clients no", "tls-replication yes"]
+        with sentinel(both.folder, watch, port, *listens):
             node = await asyncio.to_thread(
                 both.node,
                 cluster_engine=f"sentinel-tls:{NAME}@127.0.0.1:{watch}",
                 cluster_ca=str(both.folder / "ca.crt"),
             )
             await until_up(node)
-            await talk_over(node)
+            await say_and_hear(await join(node, "Ana"), "here")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cluster import join_when_open
+from cluster import join_when_open, say_and_hear
 from helpers import join, scenario, steady, wait_until
 
 LOG, ROOM = "ragnarok:{-}:log", "ragnarok:{-}:room"
@@ -74,9 +74,7 @@ async def test_what_an_engine_invents_does_no_harm(cluster, name):
     again = await asyncio.to_thread(wait_until, lambda: node.process.poll() is None, "the server")
     assert again
     bob = await join_when_open(node, "Bob")
-    await bob.send("Broadcast", text="third")
-    while (await bob.message()).get("text") != "third":
-        pass
+    await say_and_hear(bob, "third")
 
 
 @scenario

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from helpers import PATIENCE, PING, PONG, Raw, frame, join, scenario, threads_of, wait_until
-from history_members import Disk, get, say, start, stored, until
+from helpers import PATIENCE, PING, PONG, Raw, frame, join, scenario, threads_of, until, wait_until
+from history_members import Disk, get, say, start, stored
 from server_control import broadcast
 
 KILOBYTE = "y" * 1000

@@ -9,8 +9,8 @@ import sqlite3
 
 import pytest
 
-from helpers import PATIENCE, PING, PONG, Raw, frame, join, scenario, wait_until
-from history_members import Disk, get, metric, say, start, state_of, stored, until
+from helpers import PATIENCE, PING, PONG, Raw, frame, join, scenario, until, wait_until
+from history_members import Disk, get, metric, say, start, state_of, stored
 from server_control import broadcast
 
 KILOBYTE = "x" * 1000
