@@ -353,42 +353,37 @@ void outbox_unlock(struct outbox *out)
 }
 
 /* Sends a frame at once, which takes no place in the queue; nothing else waits. Queues what the
- * socket does not take. Returns false when that failed. */
-static bool send_now(struct outbox *out, struct frame *frame)
+ * socket does not take. */
+static void send_now(struct outbox *out, struct frame *frame)
 {
     ssize_t n = stream_write(out->stream, frame->bytes, frame->len);
     if (n < 0)
         on_would_block(out, frame->len, false);
     else
         metrics_add(METRIC_BYTES_OUT, n);
-    if (n == (ssize_t)frame->len)
-        return true;
-    if (out->stream->broken)
-        return false;
-    if (!outbox_queue_push(out, OUTBOX_MESSAGE, frame, out->position)) {
+    if (n == (ssize_t)frame->len || out->stream->broken)
+        return;
+    if (outbox_queue_push(out, OUTBOX_MESSAGE, frame, out->position))
+        out->first->sent = n > 0 ? (size_t)n : 0;
+    else
         mark_broken(out); /* it cannot complete what was begun */
-        return false;
-    }
-    out->first->sent = n > 0 ? (size_t)n : 0;
-    return true;
 }
 
-static bool send_or_queue(struct outbox *out, struct frame *frame)
-{
-    uint64_t at = outbox_queue_position(out, OUTBOX_MESSAGE);
-    if (!out->first && !out->blocked && at == out->position)
-        return send_now(out, frame);
-    return outbox_queue_push(out, OUTBOX_MESSAGE, frame, at);
-}
-
+/* `ack` is queued first, because its place is before whatever the client answers. */
 bool outbox_send_unlock(struct outbox *out, struct frame *frame, struct outbox *from,
                         struct frame *ack)
 {
-    bool accepted = outbox_would_take(out, frame) && send_or_queue(out, frame);
+    bool accepted = outbox_would_take(out, frame);
+    uint64_t at = outbox_queue_position(out, OUTBOX_MESSAGE);
+    bool now = accepted && !out->first && !out->blocked && at == out->position && from != out;
+    if (accepted && !now)
+        accepted = outbox_queue_push(out, OUTBOX_MESSAGE, frame, at);
     if (accepted && ack)
         post_locked(from, OUTBOX_MESSAGE, ack);
     if (ack && from != out)
         pthread_mutex_unlock(&from->stream->lock);
+    if (now)
+        send_now(out, frame);
     if (out->first && !out->blocked)
         flush_locked(out);
     pthread_mutex_unlock(&out->stream->lock);

@@ -103,8 +103,8 @@ void outbox_lock(struct outbox *out, struct outbox *from);
 
 /* Sends one message of another member, or queues what the socket does not take, and unlocks.
  * `ack`, unless NULL, is queued in `from` (which is locked then), but not sent, before the client
- * can answer the message. Returns false, and does not queue `ack`, when the message is not
- * accepted: the client is being closed, half of its queue is used, or memory is out. */
+ * can see the message. Returns false, and does not queue `ack`, when the message is not accepted:
+ * the client is being closed, half of its queue is used, or memory is out. */
 bool outbox_send_unlock(struct outbox *out, struct frame *frame, struct outbox *from,
                         struct frame *ack);
 

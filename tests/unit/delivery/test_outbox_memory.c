@@ -98,16 +98,15 @@ static void test_a_delivery_that_cannot_keep_its_rest_breaks(void **state)
 {
     struct line *line = *state;
     narrow(line);
-    struct frame *frame = make_frame(line, WS_TEXT, 60000), *ack = make_frame(line, WS_TEXT, 50);
+    struct frame *frame = make_frame(line, WS_TEXT, 60000);
     woken(0);
-    outbox_lock(&line->out, &line->out);
+    outbox_lock(&line->out, NULL);
     no_memory_after(0);
-    bool accepted = outbox_send_unlock(&line->out, frame, &line->out, ack);
+    bool accepted = outbox_send_unlock(&line->out, frame, NULL, NULL);
     assert_true(no_memory_end());
-    assert_false(accepted);
+    assert_true(accepted); /* as if it had been lost on its way */
     check_broken(line);
     frame_drop(frame);
-    frame_drop(ack);
 }
 
 /* Each allocation of a Close frame fails once: the stream counts as broken, and its thread wakes. */

@@ -4,6 +4,10 @@
  */
 #include "delivery/outbox.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include "outbox_line.h"
 
 /* ---- A socket that takes no more ---- */
@@ -286,6 +290,40 @@ static void test_no_answer_overtakes_an_ack(void **state)
     close_line(&other);
 }
 
+static struct line *acked;                      /* whose ack must be queued */
+static volatile sig_atomic_t arrivals, unacked; /* signals, and those without an ack */
+
+static void on_arrival(int number)
+{
+    (void)number;
+    arrivals++;
+    unacked += !acked->out.first;
+}
+
+/* Its place in the room's order is fixed before the message leaves, because the answer may be a
+ * broadcast. The kernel tells by a signal as soon as the message is there. */
+static void test_an_ack_is_queued_before_the_message_leaves(void **state)
+{
+    struct line *line = *state;
+    void *other = NULL;
+    const struct sigaction watch = {.sa_handler = on_arrival};
+    const struct f_owner_ex self = {.type = F_OWNER_TID, .pid = gettid()};
+    assert_int_equal(open_line(&other, line->tls) || open_for_frames(&other), 0);
+    acked = other;
+    arrivals = unacked = 0;
+    sigaction(SIGIO, &watch, NULL);
+    assert_int_equal(fcntl(line->peer.fd, F_SETOWN_EX, &self), 0);
+    assert_int_equal(fcntl(line->peer.fd, F_SETFL, O_ASYNC | O_NONBLOCK), 0);
+    assert_true(deliver_acked(line, acked, 100));
+    for (int64_t until = net_now() + TEST_TIMEOUT_MS; !arrivals && net_now() < until;)
+        net_wait(-1, 0, until);
+    assert_true(arrivals > 0);
+    assert_int_equal(unacked, 0);
+    check_heard(line, "1 ");
+    check_heard(acked, "1 ");
+    close_line(&other);
+}
+
 static void test_what_is_refused_is_not_acked(void **state)
 {
     struct line *line = *state;
@@ -370,6 +408,7 @@ int main(void)
         BOTH(test_other_members_close_nobody),
         BOTH(test_other_members_have_half_of_the_queue),
         BOTH(test_no_answer_overtakes_an_ack),
+        BOTH(test_an_ack_is_queued_before_the_message_leaves),
         BOTH(test_what_is_refused_is_not_acked),
         BOTH(test_an_ack_of_a_message_to_oneself),
         BOTH(test_presence_and_pongs_are_not_counted),
