@@ -96,6 +96,7 @@ def test_one_question_at_a_time(large, homes):
     ana.say("/w bo")
     ana.wait("the last answer has not come yet")
     ana.type("user-49\t")
+    wait_until(lambda: server.of("GetUsers"), "the question")  # else it may be lost with the line
     server.loop.call_soon_threadsafe(server.client.transport.abort)
     ana.wait("the answer was lost with the connection")
     assert len(server.of("GetUsers")) == 1
