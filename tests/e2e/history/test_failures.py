@@ -64,6 +64,8 @@ async def test_a_room_that_cannot_be_opened_is_told_until_it_is_left(tmp_path):
     await bob.close()
     await until(lambda: metric(server, "unopened_rooms") == 0, "the room to be gone")
     assert get(server, "/healthz") == "ok\n"
+    await ana.close()
+    end(server)
 
 
 @scenario
